@@ -1,0 +1,57 @@
+// The addon's exports. This folder is the only one that includes Node-API.
+#include <napi.h>
+
+#include "binding/addon_data.h"
+#include "binding/constant_class.h"
+#include "binding/device_class.h"
+#include "binding/graph_class.h"
+#include "binding/plan_class.h"
+
+namespace instaseg::binding {
+
+namespace {
+
+Napi::Value cpu_info(const Napi::CallbackInfo& info) {
+  auto result = Napi::Object::New(info.Env());
+  result.Set("isa", name_of(detect_isa()));
+  result.Set("threads", default_thread_count());
+  return result;
+}
+
+Napi::Value kernels(const Napi::CallbackInfo& info) {
+  const auto& rows = Registry::instance().kernels();
+  auto result = Napi::Array::New(info.Env(), rows.size());
+  for (uint32_t i = 0; i < rows.size(); ++i) {
+    auto row = Napi::Object::New(info.Env());
+    row.Set("op", rows[i].op);
+    row.Set("device", rows[i].device == DeviceKind::cpu ? "cpu" : "cuda");
+    row.Set("dtype", name_of(rows[i].dtype));
+    row.Set("variant", rows[i].variant);
+    row.Set("isa", name_of(rows[i].isa));
+    row.Set("rank", rows[i].rank);
+    result.Set(i, row);
+  }
+  return result;
+}
+
+Napi::Object init(Napi::Env env, Napi::Object exports) {
+  auto* data = new AddonData(env);
+  env.SetInstanceData(data);
+  const auto export_class = [&](const char* name, Napi::FunctionReference& reference, Napi::Function constructor) {
+    reference = Napi::Persistent(constructor);
+    exports.Set(name, constructor);
+  };
+  export_class("Device", data->device_class, DeviceClass::define(env));
+  export_class("Constant", data->constant_class, ConstantClass::define(env));
+  export_class("Graph", data->graph_class, GraphClass::define(env));
+  export_class("Plan", data->plan_class, PlanClass::define(env));
+  exports.Set("cpuInfo", Napi::Function::New<cpu_info>(env));
+  exports.Set("kernels", Napi::Function::New<kernels>(env));
+  return exports;
+}
+
+}  // namespace
+
+NODE_API_MODULE(instaseg, init)
+
+}  // namespace instaseg::binding

@@ -1,0 +1,109 @@
+#include "binding/plan_class.h"
+
+#include "binding/addon_data.h"
+#include "binding/values.h"
+
+namespace instaseg::binding {
+
+Napi::Function PlanClass::define(Napi::Env env) {
+  return DefineClass(env, "Plan",
+                     {InstanceMethod<&PlanClass::run>("run"), InstanceMethod<&PlanClass::describe>("describe"),
+                      InstanceMethod<&PlanClass::release>("release")});
+}
+
+Napi::Object PlanClass::create(Napi::Env env, std::shared_ptr<const Plan> plan, std::shared_ptr<Device> device) {
+  Napi::Object object = AddonData::of(env).plan_class.New({});
+  PlanClass* self = Unwrap(object);
+  self->plan_ = std::move(plan);
+  self->device_ = std::move(device);
+  return object;
+}
+
+const Plan& PlanClass::plan() const {
+  require(plan_ != nullptr, ErrorCode::disposed, "the plan was disposed");
+  return *plan_;
+}
+
+// run(inputs, profile) -> {promise: Promise<{outputs, milliseconds?}>, cancel()}: one crossing a forward pass.
+Napi::Value PlanClass::run(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    plan();
+    auto run = std::make_shared<Run>();
+    const auto inputs = info[0].As<Napi::Array>();
+    for (uint32_t i = 0; i < inputs.Length(); ++i) {
+      run->inputs.push_back(to_host_tensor(inputs.Get(i), device_->allocator()));
+    }
+    run->profile = info[1].ToBoolean();
+    const auto deferred = Napi::Promise::Deferred::New(info.Env());
+    const std::shared_ptr<Completions> completions = AddonData::of(info.Env()).completions;
+    completions->begin();
+    device_->submit({.work =
+                         [plan = plan_, run](ThreadPool& pool) {
+                           plan->run(*run, pool);
+                           run->inputs.clear();
+                         },
+                     .cancel = run->cancel,
+                     .done = [completions, deferred, run, device = device_](std::exception_ptr error) {
+                       if (error) {
+                         run->inputs.clear();
+                         run->outputs.clear();
+                       }
+                       completions->post([completions, deferred, run, device, error](Napi::Env env) {
+                         completions->end();
+                         if (error) {
+                           deferred.Reject(to_js_error(env, error).Value());
+                           return;
+                         }
+                         auto outputs = Napi::Array::New(env, run->outputs.size());
+                         for (uint32_t i = 0; i < run->outputs.size(); ++i) {
+                           outputs.Set(i, to_js(env, run->outputs[i]));
+                         }
+                         run->outputs.clear();
+                         auto result = Napi::Object::New(env);
+                         result.Set("outputs", outputs);
+                         if (run->profile) {
+                           auto times = Napi::Array::New(env, run->step_milliseconds.size());
+                           for (uint32_t i = 0; i < run->step_milliseconds.size(); ++i) {
+                             times.Set(i, run->step_milliseconds[i]);
+                           }
+                           result.Set("milliseconds", times);
+                         }
+                         deferred.Resolve(result);
+                       });
+                     }});
+    auto handle = Napi::Object::New(info.Env());
+    handle.Set("promise", deferred.Promise());
+    handle.Set("cancel", Napi::Function::New(info.Env(), [cancel = run->cancel](const Napi::CallbackInfo&) {
+                 *cancel = true;
+               }));
+    return handle;
+  });
+}
+
+// describe() -> {arenaBytes, steps: [{op, variant, flops, bytes, output}]}
+Napi::Value PlanClass::describe(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    auto steps = Napi::Array::New(info.Env(), plan().steps().size());
+    for (uint32_t i = 0; i < plan().steps().size(); ++i) {
+      const PlanStep& step = plan().steps()[i];
+      auto object = Napi::Object::New(info.Env());
+      object.Set("op", step.kernel->op);
+      object.Set("variant", step.kernel->variant);
+      object.Set("flops", step.flops);
+      object.Set("bytes", step.bytes);
+      object.Set("output", to_js(info.Env(), plan().graph().spec(step.node.outputs[0]).shape));
+      steps.Set(i, object);
+    }
+    auto result = Napi::Object::New(info.Env());
+    result.Set("arenaBytes", static_cast<double>(plan().arena_bytes()));
+    result.Set("steps", steps);
+    return result;
+  });
+}
+
+void PlanClass::release(const Napi::CallbackInfo&) {
+  plan_.reset();
+  device_.reset();
+}
+
+}  // namespace instaseg::binding

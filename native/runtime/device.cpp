@@ -1,0 +1,84 @@
+#include "runtime/device.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace instaseg {
+
+namespace {
+
+// A processor without the level gets the highest one it has; a level asked for beyond AVX2 must really be there.
+Isa usable_isa(Isa wanted) {
+  const Isa detected = detect_isa();
+  require(wanted <= Isa::avx2 || wanted <= detected, ErrorCode::device_unavailable, "this processor has no ",
+          name_of(wanted));
+  return std::min(wanted, detected);
+}
+
+}  // namespace
+
+Device::Device(const DeviceOptions& options)
+    : kind_(options.kind),
+      isa_(usable_isa(options.isa)),
+      variant_(options.variant),
+      allocator_(std::make_shared<HostAllocator>(options.memory_limit)),
+      pool_(options.threads > 0 ? options.threads : default_thread_count()) {
+  require(kind_ == DeviceKind::cpu, ErrorCode::device_unavailable, "this build of instaseg has no CUDA backend");
+}
+
+Device::~Device() { stop(); }
+
+Target Device::target() const {
+  return {.device = kind_, .isa = isa_, .variant = variant_, .threads = pool_.threads(), .allocator = allocator_};
+}
+
+void Device::submit(Task task) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (!stopped_) {
+      queue_.push_back(std::move(task));
+      if (!thread_.joinable()) thread_ = std::thread([this] { serve(); });
+      wake_.notify_one();
+      return;
+    }
+  }
+  task.done(std::make_exception_ptr(Error(ErrorCode::disposed, "the device was disposed")));
+}
+
+void Device::serve() {
+  std::unique_lock lock(mutex_);
+  for (;;) {
+    wake_.wait(lock, [this] { return stopped_ || !queue_.empty(); });
+    if (queue_.empty()) return;
+    Task task = std::move(queue_.front());
+    queue_.pop_front();
+    running_ = task.cancel;
+    if (stopped_) *task.cancel = true;
+    lock.unlock();
+    std::exception_ptr error;
+    try {
+      require(!task.cancel->load(), ErrorCode::aborted, "the run was aborted");
+      task.work(pool_);
+    } catch (...) {
+      error = std::current_exception();
+    }
+    // Memory goes back to the allocator before anyone hears of the end.
+    task.work = nullptr;
+    task.done(error);
+    task = {};
+    lock.lock();
+    running_.reset();
+  }
+}
+
+void Device::stop() {
+  {
+    const std::lock_guard lock(mutex_);
+    stopped_ = true;
+    if (running_) *running_ = true;
+    wake_.notify_one();
+  }
+  if (thread_.joinable()) thread_.join();
+}
+
+}  // namespace instaseg

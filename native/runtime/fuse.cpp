@@ -1,0 +1,146 @@
+#include "runtime/fuse.h"
+
+#include <algorithm>
+#include <cmath>
+#include <set>
+#include <string>
+
+namespace instaseg {
+
+namespace {
+
+// Slots of conv2d (native/ops/conv2d.h) and batchNorm (native/ops/batch_norm.h).
+enum ConvSlot { conv_input, conv_weight, conv_bias, conv_scale, conv_residual };
+enum NormSlot { norm_input, norm_weight, norm_bias, norm_mean, norm_variance };
+
+class Fuser {
+ public:
+  Fuser(Graph& graph, const std::vector<ValueId>& outputs, const std::shared_ptr<HostAllocator>& allocator)
+      : graph_(graph), allocator_(allocator), nodes_(graph.nodes()), removed_(nodes_.size(), false) {
+    for (ValueId output : outputs) kept_.insert(graph.values()[output].root);
+  }
+
+  void run() {
+    for (size_t i = 0; i < nodes_.size(); ++i) {
+      const std::string& op = nodes_[i].schema->name;
+      if (removed_[i] || (op != "conv2d" && op != "convTranspose2d" && op != "linear")) continue;
+      size_t at = i;
+      if (op == "conv2d") {
+        absorb_norm(at);
+        absorb_add(at);
+      }
+      absorb_activation(at);
+    }
+    std::vector<Node> result;
+    for (size_t i = 0; i < nodes_.size(); ++i) {
+      if (!removed_[i]) result.push_back(std::move(nodes_[i]));
+    }
+    graph_.replace_nodes(std::move(result));
+  }
+
+ private:
+  // The only node that reads the first output of node `at`, or none. An alias of the value (reshape) rules fusion out.
+  int only_consumer(size_t at) const {
+    const ValueId value = nodes_[at].outputs[0];
+    if (kept_.contains(value)) return -1;
+    int consumer = -1;
+    for (size_t i = 0; i < nodes_.size(); ++i) {
+      if (removed_[i]) continue;
+      for (ValueId input : nodes_[i].inputs) {
+        if (input == kAbsent || graph_.values()[input].root != value) continue;
+        if (consumer >= 0 || input != value) return -1;
+        consumer = static_cast<int>(i);
+      }
+    }
+    return consumer;
+  }
+
+  // Node `at` takes over the place and the outputs of node `next`: everything it reads is computed by then.
+  void move_to(size_t& at, int next) {
+    nodes_[at].outputs = nodes_[next].outputs;
+    nodes_[next] = std::move(nodes_[at]);
+    removed_[at] = true;
+    at = static_cast<size_t>(next);
+  }
+
+  std::shared_ptr<Constant> constant(ValueId id) const {
+    return id == kAbsent ? nullptr : graph_.values()[id].constant;
+  }
+
+  ValueId vector_constant(const std::vector<float>& values) {
+    auto made = std::make_shared<Constant>(allocator_, DType::f32, Shape{static_cast<int64_t>(values.size())});
+    made->write(0, "f32", values.data(), values.size() * sizeof(float));
+    return graph_.add_constant(std::move(made));
+  }
+
+  bool plain(const Node& conv) const {
+    const auto found = conv.attributes.find("activation");
+    return found == conv.attributes.end() || std::get<std::string>(found->second) == "none";
+  }
+
+  // (conv + bias - mean) * weight / sqrt(variance + epsilon) + offset = conv * scale + shift, computed in double.
+  void absorb_norm(size_t& at) {
+    const int next = only_consumer(at);
+    if (next < 0 || nodes_[next].schema->name != "batchNorm") return;
+    const Node& conv = nodes_[at];
+    const Node& norm = nodes_[next];
+    if (conv.inputs[conv_scale] != kAbsent || conv.inputs[conv_residual] != kAbsent || !plain(conv)) return;
+    const auto mean = constant(norm.inputs[norm_mean]);
+    const auto variance = constant(norm.inputs[norm_variance]);
+    const auto weight = constant(norm.inputs[norm_weight]);
+    const auto offset = constant(norm.inputs[norm_bias]);
+    const auto bias = constant(conv.inputs[conv_bias]);
+    const bool fixed = mean && variance && (weight || norm.inputs[norm_weight] == kAbsent) &&
+                       (offset || norm.inputs[norm_bias] == kAbsent) && (bias || conv.inputs[conv_bias] == kAbsent);
+    if (!fixed) return;
+    const double epsilon = std::get<double>(norm.attributes.at("epsilon"));
+    const int64_t channels = mean->view().shape.elements();
+    std::vector<float> scale(channels);
+    std::vector<float> shift(channels);
+    for (int64_t c = 0; c < channels; ++c) {
+      const double s = (weight ? weight->view().f32()[c] : 1.0) / std::sqrt(variance->view().f32()[c] + epsilon);
+      scale[c] = static_cast<float>(s);
+      shift[c] = static_cast<float>((offset ? offset->view().f32()[c] : 0.0) +
+                                    ((bias ? bias->view().f32()[c] : 0.0) - mean->view().f32()[c]) * s);
+    }
+    nodes_[at].inputs[conv_scale] = vector_constant(scale);
+    nodes_[at].inputs[conv_bias] = vector_constant(shift);
+    move_to(at, next);
+  }
+
+  void absorb_add(size_t& at) {
+    const int next = only_consumer(at);
+    if (next < 0 || nodes_[next].schema->name != "add" || nodes_[at].inputs[conv_residual] != kAbsent ||
+        !plain(nodes_[at]) || !plain(nodes_[next])) {
+      return;
+    }
+    const Node& add = nodes_[next];
+    const ValueId own = nodes_[at].outputs[0];
+    nodes_[at].inputs[conv_residual] = add.inputs[0] == own ? add.inputs[1] : add.inputs[0];
+    move_to(at, next);
+  }
+
+  void absorb_activation(size_t& at) {
+    const int next = only_consumer(at);
+    if (next < 0 || !plain(nodes_[at])) return;
+    const std::string& name = nodes_[next].schema->name;
+    if (name != "relu" && name != "sigmoid" && name != "tanh") return;
+    nodes_[at].attributes["activation"] = name;
+    Graph::parse(nodes_[at]);
+    move_to(at, next);
+  }
+
+  Graph& graph_;
+  const std::shared_ptr<HostAllocator>& allocator_;
+  std::vector<Node> nodes_;
+  std::vector<bool> removed_;
+  std::set<ValueId> kept_;
+};
+
+}  // namespace
+
+void fuse(Graph& graph, const std::vector<ValueId>& outputs, const std::shared_ptr<HostAllocator>& allocator) {
+  Fuser(graph, outputs, allocator).run();
+}
+
+}  // namespace instaseg

@@ -1,0 +1,81 @@
+// A compiled forward pass: kernels chosen, weights packed, intermediates laid out in one arena by lifetime.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "runtime/graph.h"
+
+namespace instaseg {
+
+/// Where a plan runs and which kernels it may use.
+struct Target {
+  DeviceKind device = DeviceKind::cpu;
+  Isa isa = Isa::baseline;
+  /// A variant name that wins over rank where an op has it ("reference" in tests), or empty.
+  std::string variant;
+  int threads = 1;
+  std::shared_ptr<HostAllocator> allocator;
+};
+
+/// A tensor with memory of its own: what goes into a run and what comes out.
+struct HostTensor {
+  DType dtype = DType::f32;
+  Shape shape;
+  std::shared_ptr<HostBuffer> buffer;
+
+  TensorView view() const { return {dtype, shape, buffer->data()}; }
+};
+
+/// One run of a plan, filled in by Plan::run.
+struct Run {
+  std::vector<HostTensor> inputs;
+  std::vector<HostTensor> outputs;
+  std::shared_ptr<CancelFlag> cancel = std::make_shared<CancelFlag>(false);
+  bool profile = false;
+  /// Milliseconds of each step, when profile is set.
+  std::vector<double> step_milliseconds;
+};
+
+struct PlanStep {
+  Node node;
+  const KernelRow* kernel = nullptr;
+  std::shared_ptr<const void> packed;
+  int64_t workspace_offset = 0;
+  double flops = 0;
+  /// Bytes of the inputs and outputs, weights included.
+  double bytes = 0;
+};
+
+class Plan {
+ public:
+  /// Throws ERR_UNSUPPORTED where no kernel fits.
+  Plan(Graph graph, std::vector<ValueId> outputs, Target target);
+
+  /// Runs all steps on the calling thread and the pool. Throws Error; ERR_ABORTED once *run.cancel is set.
+  void run(Run& run, ThreadPool& pool) const;
+
+  const Graph& graph() const { return graph_; }
+  const std::vector<PlanStep>& steps() const { return steps_; }
+  int64_t arena_bytes() const { return arena_bytes_; }
+  const std::vector<ValueId>& outputs() const { return outputs_; }
+
+ private:
+  void select_kernels();
+  void drop_unused();
+  void lay_out();
+  void bind_inputs(const Run& run, std::vector<TensorView>& views) const;
+
+  Graph graph_;
+  std::vector<ValueId> outputs_;
+  Target target_;
+  std::vector<PlanStep> steps_;
+  /// Per value: where its memory comes from. Arena offset, or one of the markers below.
+  static constexpr int64_t kNoMemory = -1;  // inputs, constants, aliases, unused and dynamic values
+  static constexpr int64_t kOwnMemory = -2;  // outputs of the plan
+  std::vector<int64_t> offsets_;
+  int64_t arena_bytes_ = 0;
+};
+
+}  // namespace instaseg

@@ -1,0 +1,12 @@
+// Builds build/Release/instaseg.node through cmake-js. Options after `--` go to cmake-js.
+import { spawnSync } from 'node:child_process';
+import { createRequire } from 'node:module';
+import { availableParallelism } from 'node:os';
+
+const require = createRequire(import.meta.url);
+const cmakeJs = require.resolve('cmake-js/bin/cmake-js');
+const result = spawnSync(process.execPath, [cmakeJs, 'compile', '--parallel', String(availableParallelism()), ...process.argv.slice(2)], {
+  stdio: 'inherit',
+});
+if (result.error) throw result.error;
+process.exit(result.status ?? 1);

@@ -1,0 +1,126 @@
+/**
+ * Loads the native addon and types its whole surface. Nothing else in the package touches the addon directly.
+ */
+import { join } from 'node:path';
+import nodeGypBuild = require('node-gyp-build');
+import { InstasegError, type ErrorCode } from './errors.js';
+import type { DType } from './tensor.js';
+
+export type Attributes = Readonly<Record<string, number | boolean | string | readonly number[] | undefined>>;
+
+export type NativeData = Float32Array | Int32Array | Uint8Array | Uint16Array;
+
+export interface NativeTensor {
+  readonly dtype: DType;
+  readonly shape: readonly number[];
+  readonly data: NativeData;
+}
+
+export interface NativeDevice {
+  info(): { threads: number; isa: string };
+  memory(): { inUse: number; cached: number; peak: number };
+  trim(): void;
+  /** Cancels what runs and joins the device's thread. */
+  stop(): void;
+}
+
+export interface NativeConstant {
+  write(offset: number, sourceDType: string, data: Uint8Array): void;
+  release(): void;
+}
+
+export interface NativeValue {
+  readonly id: number;
+  readonly dtype: DType;
+  readonly shape: readonly number[];
+}
+
+export interface NativeGraph {
+  input(dtype: DType, shape: readonly number[]): number;
+  constant(constant: NativeConstant): number;
+  node(op: string, attributes: Attributes, inputs: readonly number[]): NativeValue[];
+  compile(device: NativeDevice, outputs: readonly number[]): Promise<NativePlan>;
+}
+
+export interface PlanStep {
+  readonly op: string;
+  readonly variant: string;
+  readonly flops: number;
+  readonly bytes: number;
+  readonly output: readonly number[];
+}
+
+export interface NativePlan {
+  run(
+    inputs: readonly NativeTensor[],
+    profile: boolean,
+  ): { promise: Promise<{ outputs: NativeTensor[]; milliseconds?: number[] }>; cancel(): void };
+  describe(): { arenaBytes: number; steps: PlanStep[] };
+  release(): void;
+}
+
+export interface KernelRow {
+  readonly op: string;
+  readonly device: 'cpu' | 'cuda';
+  readonly dtype: DType;
+  readonly variant: string;
+  readonly isa: 'baseline' | 'avx2' | 'avx512';
+  readonly rank: number;
+}
+
+export interface NativeAddon {
+  Device: new (options: {
+    kind: 'cpu' | 'cuda';
+    threads?: number;
+    isa?: string;
+    variant?: string;
+    memoryLimit?: number;
+  }) => NativeDevice;
+  Constant: new (device: NativeDevice, dtype: DType, shape: readonly number[]) => NativeConstant;
+  Graph: new () => NativeGraph;
+  cpuInfo(): { isa: KernelRow['isa']; threads: number };
+  kernels(): KernelRow[];
+}
+
+/** The package's root: two folders above dist/src. */
+const PACKAGE_ROOT = join(__dirname, '..', '..', '..');
+
+function load(): NativeAddon {
+  const path = process.env['INSTASEG_ADDON'];
+  try {
+    return (path ? require(path) : nodeGypBuild(PACKAGE_ROOT)) as NativeAddon;
+  } catch (cause) {
+    throw new InstasegError(
+      'ERR_ADDON',
+      `The native addon could not be loaded for ${process.platform}-${process.arch} (Node ${process.version}). ` +
+        `In a clone run "npm run build:native" (needs cmake and a C++20 compiler); in a project reinstall instaseg. ` +
+        `Cause: ${cause instanceof Error ? cause.message.split('\n')[0] : String(cause)}`,
+      { cause },
+    );
+  }
+}
+
+let loaded: NativeAddon | undefined;
+
+/** The addon, loaded on first use, so that importing the package does nothing. Throws ERR_ADDON. */
+export function addon(): NativeAddon {
+  loaded ??= load();
+  return loaded;
+}
+
+/** An error of native code as InstasegError; its stack is that of `at`, the public function the caller called. */
+export function fromNative(error: unknown, at?: (...args: never[]) => unknown): unknown {
+  if (!(error instanceof Error) || error instanceof InstasegError || !('code' in error)) return error;
+  const wrapped = new InstasegError(error.code as ErrorCode, error.message);
+  if (at) Error.captureStackTrace(wrapped, at);
+  return wrapped;
+}
+
+/** Calls into native code, turning its errors into InstasegError. */
+export function callNative<T>(call: () => T, at?: (...args: never[]) => unknown): T {
+  try {
+    return call();
+  } catch (error) {
+    throw fromNative(error, at);
+  }
+}

@@ -1,0 +1,226 @@
+/** Devices: where plans run. */
+import { addon, callNative, fromNative, type KernelRow, type NativeDevice } from './addon.js';
+import { InstasegError } from './errors.js';
+import { Constant, Recording, requireInputSpec, withRecording, type InputSpec, type SymbolicTensor } from './graph.js';
+import { collectOutputs, Plan, type ResultOf, type RunOptions, type SymbolicResult } from './plan.js';
+import { DTYPES, requireShape, type DType } from './tensor.js';
+import { invalid, requireInteger, requireOneOf, requireSignal } from './validate.js';
+
+/**
+ * Names of devices. `cpu` is always there. `cuda` and `cuda:N` are refused with ERR_DEVICE_UNAVAILABLE where they cannot
+ * run; `auto` takes CUDA where it can run and otherwise the CPU, and says why in `fallbackReason`.
+ */
+export type DeviceName = 'auto' | 'cpu' | 'cuda' | `cuda:${number}`;
+
+export interface DeviceOptions {
+  /** Threads of the CPU backend; default: physical cores that the process may use (affinity, cgroup quota). */
+  threads?: number | undefined;
+  /** Highest instruction set to use; default avx2 where the processor has it. avx512 is opt-in. */
+  isa?: KernelRow['isa'] | undefined;
+  /** Prefer kernels of this variant name where an op has one, for tests and measurements ("reference"). */
+  variant?: string | undefined;
+  /** Bytes above which allocations fail with ERR_OUT_OF_MEMORY. */
+  memoryLimit?: number | undefined;
+}
+
+export interface MemoryStats {
+  /** Bytes held by weights, tensors and runs in flight. */
+  readonly inUse: number;
+  /** Bytes kept for the next run; `trim()` returns them. */
+  readonly cached: number;
+  /** Highest sum of both so far. */
+  readonly peak: number;
+}
+
+export interface DeviceInfo {
+  readonly name: 'cpu' | `cuda:${number}`;
+  readonly description: string;
+  readonly available: boolean;
+  /** Why not, where it is not available. */
+  readonly reason?: string;
+  readonly isa?: KernelRow['isa'];
+  readonly threads?: number;
+}
+
+const NO_CUDA = 'this build of instaseg has no CUDA backend';
+
+/** Every device that could be meant, available or not. */
+export function listDevices(): DeviceInfo[] {
+  const { isa, threads } = addon().cpuInfo();
+  return [
+    { name: 'cpu', description: `CPU (${process.arch})`, available: true, isa, threads },
+    { name: 'cuda:0', description: 'NVIDIA GPU', available: false, reason: NO_CUDA },
+  ];
+}
+
+/** The kernels that this build has, one row a variant. */
+export function listKernels(): KernelRow[] {
+  return addon().kernels();
+}
+
+/**
+ * A device with its own threads and memory. Plans and eager ops run on it one after the other, each with all of its
+ * threads, never on the event loop or libuv's pool.
+ */
+export class Device {
+  readonly #native: NativeDevice;
+  readonly #pending = new Set<Promise<unknown>>();
+  #disposing: Promise<void> | undefined;
+
+  private constructor(
+    native: NativeDevice,
+    /** The device that really runs. */
+    readonly name: 'cpu',
+    /** With `auto`: why it is not CUDA. */
+    readonly fallbackReason: string | undefined,
+  ) {
+    this.#native = native;
+  }
+
+  /**
+   * Opens a device.
+   * @throws InstasegError ERR_ARGUMENT, ERR_DEVICE_UNAVAILABLE
+   */
+  static open(name: DeviceName = 'auto', options: DeviceOptions = {}): Promise<Device> {
+    return new Promise((resolve) => resolve(Device.#open(name, options)));
+  }
+
+  static #open(name: DeviceName, options: DeviceOptions): Device {
+    if (typeof name !== 'string' || !/^(auto|cpu|cuda(:\d+)?)$/.test(name)) {
+      throw invalid('device', '"auto", "cpu", "cuda" or "cuda:N"', name);
+    }
+    if (name.startsWith('cuda')) throw new InstasegError('ERR_DEVICE_UNAVAILABLE', `${name} is not available: ${NO_CUDA}`);
+    if (options.threads !== undefined) requireInteger('threads', options.threads, 1, 1024);
+    if (options.memoryLimit !== undefined) requireInteger('memoryLimit', options.memoryLimit, 1);
+    if (options.isa !== undefined) requireOneOf('isa', options.isa, ['baseline', 'avx2', 'avx512']);
+    const native = callNative(
+      () =>
+        new (addon().Device)({
+          kind: 'cpu',
+          ...(options.threads !== undefined && { threads: options.threads }),
+          ...(options.isa !== undefined && { isa: options.isa }),
+          ...(options.variant !== undefined && { variant: options.variant }),
+          ...(options.memoryLimit !== undefined && { memoryLimit: options.memoryLimit }),
+        }),
+      Device.open,
+    );
+    return new Device(native, 'cpu', name === 'auto' ? NO_CUDA : undefined);
+  }
+
+  get threads(): number {
+    return callNative(() => this.#native.info()).threads;
+  }
+
+  /** The instruction set in use. */
+  get isa(): string {
+    return callNative(() => this.#native.info()).isa;
+  }
+
+  /**
+   * Runs ops eagerly: records what `body` calls, compiles it as a plan and runs it. Tensors used inside become inputs.
+   *
+   *     const { indices } = await device.run(() => ops.nms(boxes, scores, { iouThreshold: 0.5 }));
+   */
+  async run<R>(body: () => R, options: RunOptions = {}): Promise<ResultOf<R>> {
+    requireSignal(options.signal)?.throwIfAborted();
+    const recording = this.#record();
+    const result = withRecording(recording, body);
+    const plan = await this.#compile(recording, result);
+    try {
+      return await plan.run([...recording.boundInputs.values()], options);
+    } finally {
+      plan.dispose();
+    }
+  }
+
+  /**
+   * Compiles a plan of one's own.
+   *
+   *     const plan = await device.compile([{ dtype: 'f32', shape: [1, 32, 32, 3] }], (image) => ops.relu(image));
+   *     const output = await plan.run([image]);
+   *
+   * Tensors captured from outside become constants of the plan.
+   */
+  async compile<const S extends readonly InputSpec[], R>(
+    inputs: S,
+    body: (...inputs: { [K in keyof S]: SymbolicTensor }) => R,
+  ): Promise<Plan<R>> {
+    if (!Array.isArray(inputs)) throw invalid('inputs', 'an array of {dtype, shape}', inputs);
+    const recording = this.#record();
+    recording.tensorsAreConstants = true;
+    const symbols = inputs.map((spec: InputSpec) => {
+      const { dtype, shape } = requireInputSpec(spec);
+      return recording.input(dtype, shape);
+    });
+    const result = withRecording(recording, () => body(...(symbols as { [K in keyof S]: SymbolicTensor })));
+    return this.#compile(recording, result, inputs);
+  }
+
+  /**
+   * Memory for weights on this device, zeroed; fill it with `write`.
+   * @param shape in the layout that the op documents (PyTorch's, for convolutions: OIHW)
+   */
+  constant(dtype: DType, shape: readonly number[]): Constant {
+    this.#check();
+    requireOneOf('dtype', dtype, DTYPES);
+    return new Constant(this.#native, dtype, requireShape('shape', shape));
+  }
+
+  memoryStats(): MemoryStats {
+    return callNative(() => this.#native.memory(), this.memoryStats);
+  }
+
+  /** Gives cached memory back to the system. */
+  trim(): void {
+    callNative(() => this.#native.trim(), this.trim);
+  }
+
+  /** Waits for work in flight, then frees threads and cached memory. Idempotent; use after it is ERR_DISPOSED. */
+  dispose(): Promise<void> {
+    this.#disposing ??= this.#dispose();
+    return this.#disposing;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.dispose();
+  }
+
+  async #dispose(): Promise<void> {
+    await Promise.allSettled(this.#pending);
+    this.#native.stop();
+  }
+
+  #check(): void {
+    if (this.#disposing) throw new InstasegError('ERR_DISPOSED', 'the device was disposed');
+  }
+
+  #record(): Recording {
+    this.#check();
+    return new Recording(this.#native);
+  }
+
+  #track(promise: Promise<unknown>): void {
+    this.#pending.add(promise);
+    const forget = (): boolean => this.#pending.delete(promise);
+    promise.then(forget, forget);
+  }
+
+  async #compile<R>(
+    recording: Recording,
+    result: R,
+    inputs: readonly InputSpec[] = [],
+  ): Promise<Plan<R>> {
+    const template = result as SymbolicResult;
+    const outputs = collectOutputs(template);
+    const compiling = recording.graph.compile(
+      this.#native,
+      outputs.map((output) => recording.lift(output, false).id),
+    );
+    this.#track(compiling);
+    try {
+      return new Plan<R>(await compiling, template, outputs, inputs, (running) => this.#track(running));
+    } catch (error) {
+      throw fromNative(error, this.compile);
+    }
+  }
+}

@@ -1,0 +1,169 @@
+/** Compiled plans and the structures that their results come in. */
+import { fromNative, type NativePlan, type NativeTensor, type PlanStep } from './addon.js';
+import { InstasegError } from './errors.js';
+import { SymbolicTensor } from './graph.js';
+import { Tensor, type DType } from './tensor.js';
+import { requireSignal } from './validate.js';
+
+/** What a plan's function returns: symbolic tensors in arrays and objects, nested as one likes. */
+export type SymbolicResult = SymbolicTensor | readonly SymbolicResult[] | { readonly [key: string]: SymbolicResult };
+
+/** The same structure with values. */
+export type ResultOf<T> = T extends SymbolicTensor
+  ? Tensor
+  : T extends readonly unknown[]
+    ? { -readonly [K in keyof T]: ResultOf<T[K]> }
+    : T extends object
+      ? { -readonly [K in keyof T]: ResultOf<T[K]> }
+      : never;
+
+export interface RunOptions {
+  /** Stops the run before its next op; the promise rejects with the signal's reason. */
+  signal?: AbortSignal | undefined;
+  /** Measures every step; see {@link Plan.lastProfile}. */
+  profile?: boolean | undefined;
+}
+
+/** One step of a plan, as `plan.steps` lists it. */
+export interface StepInfo extends PlanStep {
+  /** Milliseconds it took, in a run with `profile`. */
+  readonly milliseconds?: number;
+}
+
+/** All symbolic tensors of a result, in a fixed order, each once. */
+export function collectOutputs(result: SymbolicResult): SymbolicTensor[] {
+  const found = new Set<SymbolicTensor>();
+  const visit = (value: SymbolicResult): void => {
+    if (value instanceof SymbolicTensor) {
+      found.add(value);
+      if (value.count) found.add(value.count);
+    } else if (typeof value === 'object' && value !== null) {
+      Object.values(value).forEach(visit);
+    } else {
+      throw new InstasegError('ERR_ARGUMENT', 'a plan must return tensors that its ops made, in arrays or objects');
+    }
+  };
+  visit(result);
+  return [...found];
+}
+
+/** A result of one counted group without the rows past its count. */
+function trimmed(tensor: Tensor, symbol: SymbolicTensor, counts: Tensor): Tensor {
+  if (counts.length !== 1 || tensor.shape.length === 0) return tensor;
+  const axis = tensor.shape[0] === 1 && symbol.shape.length > 1 ? 1 : 0;
+  const capacity = tensor.shape[axis] ?? 0;
+  const rows = Math.min(Number(counts.data[0]), capacity);
+  const shape = tensor.shape.map((dim, i) => (i === axis ? rows : dim));
+  const length = capacity === 0 ? 0 : (tensor.length / capacity) * rows;
+  return Tensor.from(tensor.data.slice(0, length), shape, tensor.dtype);
+}
+
+function assemble(template: SymbolicResult, values: ReadonlyMap<SymbolicTensor, Tensor>): unknown {
+  if (template instanceof SymbolicTensor) {
+    const value = values.get(template)!;
+    return template.count ? trimmed(value, template, values.get(template.count)!) : value;
+  }
+  if (Array.isArray(template)) return template.map((item: SymbolicResult) => assemble(item, values));
+  return Object.fromEntries(
+    Object.entries(template as Record<string, SymbolicResult>).map(([key, item]) => [key, assemble(item, values)]),
+  );
+}
+
+/** Awaits a native run; an abort rejects with the signal's reason. */
+export async function awaitRun<T>(
+  handle: { promise: Promise<T>; cancel(): void },
+  signal: AbortSignal | undefined,
+  at: (...args: never[]) => unknown,
+): Promise<T> {
+  // Made now: after the await the caller's frames are gone from the stack.
+  const here = new InstasegError('ERR_INTERNAL', '');
+  Error.captureStackTrace(here, at);
+  signal?.addEventListener('abort', handle.cancel, { once: true });
+  try {
+    return await handle.promise;
+  } catch (error) {
+    if (signal?.aborted) throw signal.reason;
+    const wrapped = fromNative(error);
+    if (wrapped instanceof Error && here.stack) {
+      wrapped.stack = `${wrapped.name}: ${wrapped.message}${here.stack.slice(here.stack.indexOf('\n'))}`;
+    }
+    throw wrapped;
+  } finally {
+    signal?.removeEventListener('abort', handle.cancel);
+  }
+}
+
+/**
+ * A compiled forward pass: shapes checked, ops fused, weights packed, memory laid out. Running it is one call into
+ * native code, on the device's own threads.
+ */
+export class Plan<R = SymbolicResult> {
+  readonly #native: NativePlan;
+  readonly #template: SymbolicResult;
+  readonly #outputs: readonly SymbolicTensor[];
+  readonly #onRun: (promise: Promise<unknown>) => void;
+  #profile: readonly number[] | undefined;
+  #disposed = false;
+
+  /** @internal */
+  constructor(
+    native: NativePlan,
+    template: SymbolicResult,
+    outputs: readonly SymbolicTensor[],
+    /** Types and sizes of the inputs. */
+    readonly inputs: readonly { dtype: DType; shape: readonly number[] }[],
+    onRun: (promise: Promise<unknown>) => void,
+  ) {
+    this.#native = native;
+    this.#template = template;
+    this.#outputs = outputs;
+    this.#onRun = onRun;
+  }
+
+  /**
+   * Runs the plan. The inputs are copied before the call returns.
+   * @throws InstasegError ERR_SHAPE, ERR_DISPOSED, ERR_OUT_OF_MEMORY, or what an op found wrong with the values
+   */
+  async run(inputs: readonly NativeTensor[] = [], options: RunOptions = {}): Promise<ResultOf<R>> {
+    const signal = requireSignal(options.signal);
+    signal?.throwIfAborted();
+    if (this.#disposed) throw new InstasegError('ERR_DISPOSED', 'the plan was disposed');
+    let handle;
+    try {
+      handle = this.#native.run(inputs, options.profile ?? false);
+    } catch (error) {
+      throw fromNative(error, this.run);
+    }
+    const running = awaitRun(handle, signal, this.run);
+    this.#onRun(running);
+    const { outputs, milliseconds } = await running;
+    if (milliseconds) this.#profile = milliseconds;
+    const values = new Map(
+      this.#outputs.map((symbol, i) => {
+        const { data, shape, dtype } = outputs[i]!;
+        return [symbol, Tensor.from(data, shape, dtype)];
+      }),
+    );
+    return assemble(this.#template, values) as ResultOf<R>;
+  }
+
+  /** The steps after fusion, with the chosen kernel variant and the work of each; times of the last profiled run. */
+  get steps(): readonly StepInfo[] {
+    return this.#native.describe().steps.map((step, i) => {
+      const milliseconds = this.#profile?.[i];
+      return milliseconds === undefined ? step : { ...step, milliseconds };
+    });
+  }
+
+  /** Bytes that one run holds for intermediates. */
+  get arenaBytes(): number {
+    return this.#native.describe().arenaBytes;
+  }
+
+  /** Frees the plan. Runs in flight finish. */
+  dispose(): void {
+    if (this.#disposed) return;
+    this.#disposed = true;
+    this.#native.release();
+  }
+}

@@ -1,0 +1,117 @@
+/** What the tests of single ops share: devices for every variant, random tensors, comparisons. */
+import type { ExecutionContext, TestFn } from 'ava';
+import { Device, listDevices, listKernels, Tensor } from '../../src/index.js';
+
+/** A device that prefers each variant of `op` in turn: one ava test a variant that this processor runs. */
+export function forEachVariant(
+  test: TestFn,
+  op: string,
+  title: string,
+  body: (t: ExecutionContext, device: Device) => Promise<void>,
+): void {
+  const levels = ['baseline', 'avx2', 'avx512'];
+  const available = levels.indexOf(listDevices()[0]?.isa ?? 'baseline');
+  const rows = listKernels().filter((row) => row.op === op && row.device === 'cpu');
+  if (rows.length === 0) throw new Error(`no kernel of ${op} is registered`);
+  for (const variant of new Set(rows.map((row) => row.variant))) {
+    const least = levels.indexOf(rows.find((row) => row.variant === variant)!.isa);
+    if (least > available) {
+      test.skip(`${op} [${variant}] ${title} (the processor has no ${levels[least]})`, async (t) => body(t, await open(variant)));
+      continue;
+    }
+    test(`${op} [${variant}] ${title}`, async (t) => {
+      const device = await open(variant);
+      try {
+        await body(t, device);
+      } finally {
+        await device.dispose();
+      }
+    });
+  }
+}
+
+function open(variant: string): Promise<Device> {
+  return Device.open('cpu', { threads: 2, variant });
+}
+
+/** xorshift32: small, seeded, the same everywhere. */
+export function randomSource(seed: number): () => number {
+  let state = (Math.imul(seed, 0x9e3779b1) ^ 0x85ebca6b) >>> 0 || 1;
+  return () => {
+    state ^= state << 13;
+    state >>>= 0;
+    state ^= state >>> 17;
+    state ^= state << 5;
+    state >>>= 0;
+    return state / 2 ** 32;
+  };
+}
+
+function count(shape: readonly number[]): number {
+  return shape.reduce((product, dim) => product * dim, 1);
+}
+
+/** Uniform in [-scale, scale). */
+export function randomTensor(seed: number, shape: readonly number[], options: { scale?: number } = {}): Tensor<Float32Array> {
+  const next = randomSource(seed);
+  const scale = options.scale ?? 1;
+  return Tensor.from(Float32Array.from({ length: count(shape) }, () => (next() * 2 - 1) * scale), shape);
+}
+
+/** Integers in [low, high] as f32: sums of products of small ones are exact, so results can be compared for equality. */
+export function integerTensor(seed: number, shape: readonly number[], low: number, high: number): Tensor<Float32Array> {
+  const next = randomSource(seed);
+  return Tensor.from(Float32Array.from({ length: count(shape) }, () => low + Math.floor(next() * (high - low + 1))), shape);
+}
+
+export interface Tolerance {
+  readonly rtol?: number;
+  readonly atol?: number;
+}
+
+/** |actual - expected| <= atol + rtol * |expected| everywhere; NaN matches NaN, infinities match themselves. */
+export function assertClose(
+  t: ExecutionContext,
+  actual: ArrayLike<number>,
+  expected: ArrayLike<number>,
+  { rtol = 0, atol = 0 }: Tolerance = {},
+  label = 'values',
+): void {
+  t.is(actual.length, expected.length, `${label}: length`);
+  let worst = 0;
+  let at = -1;
+  for (let i = 0; i < expected.length; i += 1) {
+    const [a, e] = [actual[i]!, expected[i]!];
+    if (Object.is(a, e) || a === e || (Number.isNaN(a) && Number.isNaN(e))) continue;
+    const excess = Math.abs(a - e) / (atol + rtol * Math.abs(e));
+    if (!(excess <= worst)) {
+      worst = excess;
+      at = i;
+    }
+  }
+  t.true(worst <= 1, `${label}: element ${at} is ${actual[at]}, expected ${expected[at]} (${worst} times the tolerance)`);
+}
+
+/** NHWC to NCHW. */
+export function toNchw(tensor: Tensor): Tensor {
+  const [n, h, w, c] = tensor.shape as [number, number, number, number];
+  const out = new Float32Array(tensor.length);
+  for (let i = 0; i < n; i += 1) {
+    for (let p = 0; p < h * w; p += 1) {
+      for (let k = 0; k < c; k += 1) out[(i * c + k) * h * w + p] = tensor.data[(i * h * w + p) * c + k]!;
+    }
+  }
+  return Tensor.from(out, [n, c, h, w]);
+}
+
+/** NCHW to NHWC. */
+export function fromNchw(tensor: Tensor): Tensor {
+  const [n, c, h, w] = tensor.shape as [number, number, number, number];
+  const out = new Float32Array(tensor.length);
+  for (let i = 0; i < n; i += 1) {
+    for (let k = 0; k < c; k += 1) {
+      for (let p = 0; p < h * w; p += 1) out[(i * h * w + p) * c + k] = tensor.data[(i * c + k) * h * w + p]!;
+    }
+  }
+  return Tensor.from(out, [n, h, w, c]);
+}
