@@ -1,0 +1,64 @@
+import type { OpenCheckpointOptions } from './checkpoint.js';
+import { type ConfigOverrides, configToMetadata, type MaskRcnnConfig } from './families/config.js';
+import { loadCheckpoint } from './load.js';
+import { writeSafetensors } from './safetensors.js';
+import { byteLength } from './tensor-info.js';
+
+export interface ConvertProgress {
+  /** Canonical name of the tensor that has just been written. */
+  readonly tensor: string;
+  readonly tensorsDone: number;
+  readonly tensorsTotal: number;
+  /** Bytes of tensor data. */
+  readonly bytesDone: number;
+  readonly bytesTotal: number;
+}
+
+export interface ConvertOptions extends ConfigOverrides, OpenCheckpointOptions {
+  readonly onProgress?: ((progress: ConvertProgress) => void) | undefined;
+}
+
+export interface ConvertResult {
+  /** What was recorded in the file. */
+  readonly config: MaskRcnnConfig;
+  /** Number of tensors written. */
+  readonly tensors: number;
+  /** Size of the written file. */
+  readonly bytes: number;
+}
+
+/**
+ * Converts any Mask R-CNN checkpoint that can be read into a safetensors file with canonical names and the whole
+ * configuration in its metadata. Element types stay as they are; training counters (`num_batches_tracked`) are dropped,
+ * and what they say about the normalisation is recorded in the configuration. The output appears only when it is
+ * complete. Rejects as `loadCheckpoint` and `writeSafetensors` do.
+ */
+export async function convertCheckpoint(
+  input: string | URL,
+  output: string | URL,
+  options: ConvertOptions = {},
+): Promise<ConvertResult> {
+  const { config, tensors, close } = await loadCheckpoint(input, options);
+  try {
+    const sources = [...tensors.values()].map(({ info, read }) => ({ ...info, read }));
+    const bytesTotal = sources.reduce((sum, info) => sum + byteLength(info), 0);
+    let tensorsDone = 0;
+    let bytesDone = 0;
+    const bytes = await writeSafetensors(
+      output,
+      sources,
+      { format: 'pt', ...configToMetadata(config) },
+      {
+        signal: options.signal,
+        onTensor: (info) => {
+          bytesDone += byteLength(info);
+          tensorsDone++;
+          options.onProgress?.({ tensor: info.name, tensorsDone, tensorsTotal: sources.length, bytesDone, bytesTotal });
+        },
+      },
+    );
+    return { config, tensors: sources.length, bytes };
+  } finally {
+    await close();
+  }
+}

@@ -1,0 +1,151 @@
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import test from 'ava';
+import { openCheckpoint } from '../../src/weights/checkpoint.js';
+import { convertCheckpoint, type ConvertProgress } from '../../src/weights/convert.js';
+import { configToMetadata } from '../../src/weights/families/config.js';
+import { torchvisionTensors } from '../../src/weights/families/torchvision.js';
+import { loadCheckpoint } from '../../src/weights/load.js';
+import { type TensorSource, writeSafetensors } from '../../src/weights/safetensors.js';
+import { seededWeights } from '../../src/weights/seeded.js';
+import { failsWith, floats, fixture, readAll, slimConfig, withFolder } from './support.js';
+
+const v1 = slimConfig('maskrcnn_resnet50_fpn');
+const v2 = slimConfig('maskrcnn_resnet50_fpn_v2');
+
+const counter: TensorSource = {
+  name: 'backbone.body.bn1.num_batches_tracked',
+  dtype: 'i64',
+  shape: [],
+  read: () => [Buffer.alloc(8)],
+};
+
+/** Names as torchvision wrote them before 0.13. */
+const oldName = (name: string): string =>
+  name
+    .replace(/(inner|layer)_blocks\.(\d)\.0\./, '$1_blocks.$2.')
+    .replace('rpn.head.conv.0.0.', 'rpn.head.conv.')
+    .replace(/mask_head\.(\d)\.0\./, (_, i) => `mask_head.mask_fcn${Number(i) + 1}.`);
+
+test('weights without metadata are loaded under canonical names', async (t) => {
+  await withFolder(async (folder) => {
+    const file = path.join(folder, 'old.safetensors');
+    const seeded = seededWeights(torchvisionTensors(v1), 5);
+    await writeSafetensors(
+      file,
+      seeded.map((tensor) => ({ ...tensor, name: oldName(tensor.name) })),
+    );
+    const loaded = await loadCheckpoint(file);
+    t.deepEqual(loaded.config, v1);
+    t.deepEqual([...loaded.tensors.keys()].sort(), seeded.map(({ name }) => name).sort());
+    for (const { name, shape, values } of seeded) {
+      const tensor = loaded.tensors.get(name);
+      t.deepEqual(tensor?.info, { name, dtype: 'f32', shape });
+      t.deepEqual(await readAll(tensor?.read() ?? []), Buffer.from(values().buffer as ArrayBuffer));
+    }
+    await loaded.close();
+    await failsWith(
+      () => readAll(loaded.tensors.get('rpn.head.cls_logits.bias')?.read() ?? []),
+      'ERR_DISPOSED',
+      /closed/,
+    );
+  });
+});
+
+test('converting records the configuration and drops the counters', async (t) => {
+  await withFolder(async (folder) => {
+    const [input, output] = [path.join(folder, 'in'), path.join(folder, 'out.safetensors')];
+    const seeded = seededWeights(torchvisionTensors(v2), 5);
+    await writeSafetensors(input, [...seeded, counter]);
+    const progress: ConvertProgress[] = [];
+    const result = await convertCheckpoint(input, output, {
+      classNames: ['cup', 'saucer'],
+      onProgress: (step) => progress.push(step),
+    });
+    t.is(result.tensors, seeded.length);
+    t.is(result.bytes, readFileSync(output).length);
+    t.deepEqual(result.config.classNames, ['background', 'cup', 'saucer']);
+    t.deepEqual(result.config.batchNorm, { kind: 'batch', epsilon: 1e-5 });
+    t.is(progress.length, seeded.length);
+    t.like(progress.at(-1), { tensorsDone: seeded.length, tensorsTotal: seeded.length });
+    t.is(progress.at(-1)?.bytesDone, progress[0]?.bytesTotal);
+
+    const checkpoint = await openCheckpoint(output);
+    t.deepEqual(checkpoint.metadata, { format: 'pt', ...configToMetadata(result.config) });
+    t.false([...checkpoint.tensors.keys()].some((name) => name.includes('num_batches_tracked')));
+    await checkpoint.close();
+    const loaded = await loadCheckpoint(output);
+    t.deepEqual(loaded.config, result.config);
+    await loaded.close();
+    // A second conversion changes nothing, and may replace its own input.
+    const again = await convertCheckpoint(output, output);
+    t.deepEqual(again, result);
+  });
+});
+
+test('what was recorded outlives the counters, and overrides win over it', async (t) => {
+  await withFolder(async (folder) => {
+    const [input, output] = [path.join(folder, 'in'), path.join(folder, 'out')];
+    await writeSafetensors(input, [...seededWeights(torchvisionTensors(v1), 5), counter]);
+    t.deepEqual((await convertCheckpoint(input, output)).config.batchNorm, { kind: 'batch', epsilon: 1e-5 });
+    const loaded = await loadCheckpoint(output, { batchNormEpsilon: 1e-3, image: { minSize: 320 } });
+    t.deepEqual(loaded.config.batchNorm, { kind: 'batch', epsilon: 1e-3 });
+    t.is(loaded.config.image.minSize, 320);
+    await loaded.close();
+  });
+});
+
+test('element types are kept', async (t) => {
+  await withFolder(async (folder) => {
+    const [input, output] = [path.join(folder, 'in'), path.join(folder, 'out')];
+    const halves = [...torchvisionTensors(v1)].map(([name, shape]): TensorSource => {
+      const count = shape.reduce((product, size) => product * size, 1);
+      return { name, dtype: 'f16', shape, read: () => [Buffer.alloc(2 * count, 1)] };
+    });
+    await writeSafetensors(input, halves);
+    await convertCheckpoint(input, output);
+    const checkpoint = await openCheckpoint(output);
+    t.true([...checkpoint.tensors.values()].every(({ dtype }) => dtype === 'f16'));
+    await checkpoint.close();
+  });
+});
+
+test('unknown families and incomplete weights are refused and leave no file', async (t) => {
+  await withFolder(async (folder) => {
+    const [input, output] = [path.join(folder, 'in'), path.join(folder, 'out')];
+    await writeSafetensors(input, [floats('proto_net.0.weight', [1], [1])]);
+    await failsWith(
+      () => convertCheckpoint(input, output),
+      'ERR_WEIGHTS',
+      /expected torchvision Mask R-CNN.*YOLACT weights/,
+    );
+    await failsWith(
+      () => convertCheckpoint(fixture('nested.pth'), output),
+      'ERR_WEIGHTS',
+      /nested\.pth: expected torchvision/,
+    );
+    const seeded = seededWeights(torchvisionTensors(v1), 5).filter(({ name }) => name !== 'backbone.body.bn1.bias');
+    await writeSafetensors(input, seeded);
+    await failsWith(
+      () => convertCheckpoint(input, output),
+      'ERR_WEIGHTS',
+      /in: The weights do not fit.*\nmissing \(1\):\n {2}backbone\.body\.bn1\.bias$/,
+    );
+    await failsWith(() => loadCheckpoint(input, { classNames: ['one'] }), 'ERR_ARGUMENT', /^Expected 2 class names/);
+    t.false(existsSync(output));
+  });
+});
+
+test('an aborted conversion leaves no file', async (t) => {
+  await withFolder(async (folder) => {
+    const [input, output] = [path.join(folder, 'in'), path.join(folder, 'out')];
+    await writeSafetensors(input, seededWeights(torchvisionTensors(v1), 5));
+    writeFileSync(output, 'older');
+    const controller = new AbortController();
+    const reason = new Error('enough');
+    const onProgress = (): void => controller.abort(reason);
+    const options = { signal: controller.signal, onProgress };
+    t.is(await t.throwsAsync(convertCheckpoint(input, output, options)), reason);
+    t.is(readFileSync(output, 'utf8'), 'older');
+  });
+});
