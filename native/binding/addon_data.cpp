@@ -12,7 +12,11 @@ void call_action(napi_env env, napi_value, void*, void* data) {
   const std::unique_ptr<Action> action(static_cast<Action*>(data));
   if (!env) return;  // the environment is going away: the action's memory is all there is to free
   const Napi::HandleScope scope(env);
-  (*action)(env);
+  try {
+    (*action)(env);
+  } catch (const Napi::Error&) {
+    // A worker that is being terminated runs no JavaScript any more; nobody awaits the result.
+  }
 }
 
 // Device threads must be gone before the environment is: they post to it, and its end may unload the addon.

@@ -6,6 +6,16 @@
 
 namespace instaseg::binding {
 
+namespace {
+
+// Tells the garbage collector of memory that it does not see. May fail while the environment goes away: no harm.
+void account(Napi::Env env, int64_t bytes) {
+  int64_t total = 0;
+  napi_adjust_external_memory(env, bytes, &total);
+}
+
+}  // namespace
+
 Napi::Function ConstantClass::define(Napi::Env env) {
   return DefineClass(
       env, "Constant",
@@ -19,7 +29,7 @@ ConstantClass::ConstantClass(const Napi::CallbackInfo& info) : ObjectWrap(info) 
     const Shape shape = to_shape(info[2]);
     require(!shape.dynamic(), ErrorCode::shape, "a constant's shape must be complete; received ", shape);
     constant_ = std::make_shared<Constant>(device->allocator(), dtype, shape);
-    Napi::MemoryManagement::AdjustExternalMemory(info.Env(), constant_->view().bytes());
+    account(info.Env(), constant_->view().bytes());
   });
 }
 
@@ -27,7 +37,7 @@ void ConstantClass::Finalize(Napi::Env env) { forget(env); }
 
 void ConstantClass::forget(Napi::Env env) {
   if (!constant_) return;
-  Napi::MemoryManagement::AdjustExternalMemory(env, -constant_->view().bytes());
+  account(env, -constant_->view().bytes());
   constant_.reset();
 }
 

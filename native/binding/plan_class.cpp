@@ -80,7 +80,7 @@ Napi::Value PlanClass::run(const Napi::CallbackInfo& info) {
   });
 }
 
-// describe() -> {arenaBytes, steps: [{op, variant, flops, bytes, output}]}
+// describe() -> {arenaBytes, planBytes, steps: [{op, variant, flops, bytes, output}]}
 Napi::Value PlanClass::describe(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
     auto steps = Napi::Array::New(info.Env(), plan().steps().size());
@@ -96,6 +96,7 @@ Napi::Value PlanClass::describe(const Napi::CallbackInfo& info) {
     }
     auto result = Napi::Object::New(info.Env());
     result.Set("arenaBytes", static_cast<double>(plan().arena_bytes()));
+    result.Set("planBytes", static_cast<double>(plan().plan_bytes()));
     result.Set("steps", steps);
     return result;
   });

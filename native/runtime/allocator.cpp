@@ -6,7 +6,11 @@
 
 #include "runtime/error.h"
 
-#ifdef __linux__
+// The sanitizer must see every block as an allocation of its own: no mmap, no cache.
+#if defined(__SANITIZE_ADDRESS__)
+#define INSTASEG_PLAIN_BLOCKS 1
+#elif defined(__linux__)
+#define INSTASEG_MAP_BLOCKS 1
 #include <sys/mman.h>
 #endif
 
@@ -24,7 +28,7 @@ bool fits(size_t capacity, size_t size) { return capacity <= size + size / 8 + k
 size_t round_up(size_t size, size_t unit) { return (size + unit - 1) / unit * unit; }
 
 void* system_allocate(size_t capacity) {
-#ifdef __linux__
+#ifdef INSTASEG_MAP_BLOCKS
   if (capacity >= kMapThreshold) {
     void* data = mmap(nullptr, capacity, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     return data == MAP_FAILED ? nullptr : data;
@@ -34,7 +38,7 @@ void* system_allocate(size_t capacity) {
 }
 
 void system_free(void* data, size_t capacity) {
-#ifdef __linux__
+#ifdef INSTASEG_MAP_BLOCKS
   if (capacity >= kMapThreshold) {
     munmap(data, capacity);
     return;
@@ -54,8 +58,12 @@ void HostBuffer::reset() {
 
 HostBuffer HostAllocator::allocate(size_t size) {
   require(size <= size_t{1} << 46, ErrorCode::out_of_memory, "cannot allocate ", size, " bytes");
+#ifdef INSTASEG_PLAIN_BLOCKS
+  const size_t capacity = std::max<size_t>(size, 1);
+#else
   const size_t capacity =
       size >= kMapThreshold ? round_up(size, kPage) : round_up(std::max(size, kAlignment), kAlignment);
+#endif
   const std::lock_guard lock(mutex_);
   if (const auto found = cache_.lower_bound(capacity); found != cache_.end() && fits(found->first, capacity)) {
     const auto [block_capacity, data] = *found;
@@ -79,9 +87,13 @@ HostBuffer HostAllocator::allocate(size_t size) {
 
 void HostAllocator::release(void* data, size_t capacity) {
   const std::lock_guard lock(mutex_);
-  cache_.emplace(capacity, data);
   stats_.in_use -= static_cast<int64_t>(capacity);
+#ifdef INSTASEG_PLAIN_BLOCKS
+  system_free(data, capacity);
+#else
+  cache_.emplace(capacity, data);
   stats_.cached += static_cast<int64_t>(capacity);
+#endif
 }
 
 MemoryStats HostAllocator::stats() const {

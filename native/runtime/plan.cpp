@@ -53,6 +53,35 @@ int64_t place(std::vector<Block> blocks) {
   return size;
 }
 
+#if defined(__SANITIZE_ADDRESS__)
+// Every block is an allocation of its own, so that the sanitizer sees an access past its end.
+class Arena {
+ public:
+  Arena(std::shared_ptr<HostAllocator> allocator, int64_t) : allocator_(std::move(allocator)) {}
+  char* at(int64_t, int64_t bytes) {
+    blocks_.push_back(allocator_->allocate(static_cast<size_t>(bytes)));
+    if (poison_requested()) std::memset(blocks_.back().data(), 0xff, blocks_.back().size());
+    return static_cast<char*>(blocks_.back().data());
+  }
+
+ private:
+  std::shared_ptr<HostAllocator> allocator_;
+  std::vector<HostBuffer> blocks_;
+};
+#else
+class Arena {
+ public:
+  Arena(const std::shared_ptr<HostAllocator>& allocator, int64_t bytes)
+      : buffer_(allocator->allocate(static_cast<size_t>(bytes))) {
+    if (poison_requested()) std::memset(buffer_.data(), 0xff, buffer_.size());
+  }
+  char* at(int64_t offset, int64_t) const { return static_cast<char*>(buffer_.data()) + offset; }
+
+ private:
+  HostBuffer buffer_;
+};
+#endif
+
 }  // namespace
 
 Plan::Plan(Graph graph, std::vector<ValueId> outputs, Target target)
@@ -140,9 +169,16 @@ void Plan::lay_out() {
     if (!step.kernel->workspace) continue;
     const size_t bytes = step.kernel->workspace(step.node.op.get(), graph_.specs(step.node.inputs),
                                                 graph_.specs(step.node.outputs), target_.threads);
-    if (bytes) blocks.push_back({align(static_cast<int64_t>(bytes)), i, i, &step.workspace_offset});
+    step.workspace_bytes = static_cast<int64_t>(bytes);
+    if (bytes) blocks.push_back({align(step.workspace_bytes), i, i, &step.workspace_offset});
   }
   arena_bytes_ = place(std::move(blocks));
+}
+
+int64_t Plan::plan_bytes() const {
+  // A step's attributes, ids and names live on the heap beside it: about a kilobyte.
+  constexpr int64_t heap = 1024;
+  return static_cast<int64_t>(steps_.size() * (sizeof(PlanStep) + heap) + graph_.values().size() * sizeof(Value));
 }
 
 void Plan::bind_inputs(const Run& run, std::vector<TensorView>& views) const {
@@ -168,8 +204,7 @@ void Plan::run(Run& run, ThreadPool& pool) const {
   const std::vector<Value>& values = graph_.values();
   std::vector<TensorView> views(values.size());
   bind_inputs(run, views);
-  const HostBuffer arena = target_.allocator->allocate(static_cast<size_t>(arena_bytes_));
-  if (poison_requested()) std::memset(arena.data(), 0xff, arena.size());
+  Arena arena(target_.allocator, arena_bytes_);
   std::vector<std::shared_ptr<HostBuffer>> owned(values.size());
   const auto own = [&](ValueId id, const Shape& shape) {
     const size_t bytes = static_cast<size_t>(shape.elements()) * size_of(values[id].spec.dtype);
@@ -184,7 +219,7 @@ void Plan::run(Run& run, ThreadPool& pool) const {
     if (offsets_[id] == kOwnMemory && !spec.shape.dynamic()) {
       own(static_cast<ValueId>(id), spec.shape);
     } else if (offsets_[id] >= 0) {
-      views[id] = {spec.dtype, spec.shape, static_cast<char*>(arena.data()) + offsets_[id]};
+      views[id] = {spec.dtype, spec.shape, arena.at(offsets_[id], spec.bytes())};
     }
   }
   const auto resolve = [&](ValueId id) {
@@ -210,7 +245,7 @@ void Plan::run(Run& run, ThreadPool& pool) const {
                           .outputs = outputs,
                           .pool = pool,
                           .cancel = run.cancel.get(),
-                          .workspace = static_cast<char*>(arena.data()) + step.workspace_offset,
+                          .workspace = arena.at(step.workspace_offset, step.workspace_bytes),
                           .packed = step.packed.get(),
                           .allocate_output = [&](size_t output, const Shape& shape) {
                             return own(step.node.outputs[output], shape);

@@ -43,6 +43,7 @@ struct PlanStep {
   const KernelRow* kernel = nullptr;
   std::shared_ptr<const void> packed;
   int64_t workspace_offset = 0;
+  int64_t workspace_bytes = 0;
   double flops = 0;
   /// Bytes of the inputs and outputs, weights included.
   double bytes = 0;
@@ -59,6 +60,8 @@ class Plan {
   const Graph& graph() const { return graph_; }
   const std::vector<PlanStep>& steps() const { return steps_; }
   int64_t arena_bytes() const { return arena_bytes_; }
+  /// Memory of the plan itself, roughly: its steps and values. Constants and packed weights are shared.
+  int64_t plan_bytes() const;
   const std::vector<ValueId>& outputs() const { return outputs_; }
 
  private:

@@ -55,7 +55,7 @@ export interface NativePlan {
     inputs: readonly NativeTensor[],
     profile: boolean,
   ): { promise: Promise<{ outputs: NativeTensor[]; milliseconds?: number[] }>; cancel(): void };
-  describe(): { arenaBytes: number; steps: PlanStep[] };
+  describe(): { arenaBytes: number; planBytes: number; steps: PlanStep[] };
   release(): void;
 }
 
@@ -108,7 +108,7 @@ export function addon(): NativeAddon {
   return loaded;
 }
 
-/** An error of native code as InstasegError; its stack is that of `at`, the public function the caller called. */
+/** An error of native code as InstasegError; its stack is that of `at`, the public function that was called. */
 export function fromNative(error: unknown, at?: (...args: never[]) => unknown): unknown {
   if (!(error instanceof Error) || error instanceof InstasegError || !('code' in error)) return error;
   const wrapped = new InstasegError(error.code as ErrorCode, error.message);
@@ -122,5 +122,23 @@ export function callNative<T>(call: () => T, at?: (...args: never[]) => unknown)
     return call();
   } catch (error) {
     throw fromNative(error, at);
+  }
+}
+
+/**
+ * Awaits native work begun by the public function `at`. Its errors become InstasegError with the caller's stack, which
+ * is taken now: after the await the caller's frames are gone.
+ */
+export async function awaitNative<T>(work: Promise<T>, at: (...args: never[]) => unknown): Promise<T> {
+  const here: { stack?: string } = {};
+  Error.captureStackTrace(here, at);
+  try {
+    return await work;
+  } catch (error) {
+    const wrapped = fromNative(error);
+    if (wrapped instanceof InstasegError && here.stack) {
+      wrapped.stack = `${wrapped.name}: ${wrapped.message}${here.stack.slice(here.stack.indexOf('\n'))}`;
+    }
+    throw wrapped;
   }
 }

@@ -1,5 +1,5 @@
 /** Devices: where plans run. */
-import { addon, callNative, fromNative, type KernelRow, type NativeDevice } from './addon.js';
+import { addon, awaitNative, callNative, type KernelRow, type NativeDevice } from './addon.js';
 import { InstasegError } from './errors.js';
 import { Constant, Recording, requireInputSpec, withRecording, type InputSpec, type SymbolicTensor } from './graph.js';
 import { collectOutputs, Plan, type ResultOf, type RunOptions, type SymbolicResult } from './plan.js';
@@ -125,7 +125,7 @@ export class Device {
     requireSignal(options.signal)?.throwIfAborted();
     const recording = this.#record();
     const result = withRecording(recording, body);
-    const plan = await this.#compile(recording, result);
+    const plan = await this.#compile(recording, result, [], this.run);
     try {
       return await plan.run([...recording.boundInputs.values()], options);
     } finally {
@@ -153,7 +153,7 @@ export class Device {
       return recording.input(dtype, shape);
     });
     const result = withRecording(recording, () => body(...(symbols as { [K in keyof S]: SymbolicTensor })));
-    return this.#compile(recording, result, inputs);
+    return this.#compile(recording, result, inputs, this.compile);
   }
 
   /**
@@ -208,7 +208,8 @@ export class Device {
   async #compile<R>(
     recording: Recording,
     result: R,
-    inputs: readonly InputSpec[] = [],
+    inputs: readonly InputSpec[],
+    at: (...args: never[]) => unknown,
   ): Promise<Plan<R>> {
     const template = result as SymbolicResult;
     const outputs = collectOutputs(template);
@@ -217,10 +218,7 @@ export class Device {
       outputs.map((output) => recording.lift(output, false).id),
     );
     this.#track(compiling);
-    try {
-      return new Plan<R>(await compiling, template, outputs, inputs, (running) => this.#track(running));
-    } catch (error) {
-      throw fromNative(error, this.compile);
-    }
+    const native = await awaitNative(compiling, at);
+    return new Plan<R>(native, template, outputs, inputs, (running) => this.#track(running));
   }
 }

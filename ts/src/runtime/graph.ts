@@ -16,8 +16,8 @@ export class SymbolicTensor {
     readonly dtype: DType,
     /** -1 where a size is known only when the plan runs. */
     readonly shape: readonly number[],
-    /** Where rows have a fixed capacity: how many are valid, i32 [groups]. See {@link withCount}. */
-    readonly count?: SymbolicTensor,
+    /** Where rows have a fixed capacity: how many are valid, and which dimension they are. See {@link withCount}. */
+    readonly rows?: { readonly counts: SymbolicTensor; readonly axis: 0 | 1 },
   ) {}
 }
 
@@ -172,13 +172,15 @@ export function record(
 }
 
 /**
- * Says that only the first counts[g] rows of each group are valid: the rows (first dimension, or the first two as
- * [groups, capacity]) are split evenly over counts' groups. A result with one group is read back without the others.
+ * Says that only the first counts[g] rows of each group are valid. Rows are either the first dimension, split evenly over
+ * the groups (`rowAxis` 0), or the second of [groups, capacity, ...] (`rowAxis` 1). A result with one group is read back
+ * without the rows past its count.
  */
-export function withCount(tensor: SymbolicTensor, count: TensorLike | undefined): SymbolicTensor {
+export function withCount(tensor: SymbolicTensor, count: TensorLike | undefined, rowAxis?: 0 | 1): SymbolicTensor {
   if (count === undefined) return tensor;
   const symbolic = tensor.recording.lift(count, false);
-  return new SymbolicTensor(tensor.recording, tensor.id, tensor.dtype, tensor.shape, symbolic);
+  const axis = rowAxis ?? (tensor.shape.length > 1 && tensor.shape[0] === symbolic.shape[0] ? 1 : 0);
+  return new SymbolicTensor(tensor.recording, tensor.id, tensor.dtype, tensor.shape, { counts: symbolic, axis });
 }
 
 /** The same elements under another shape (one dimension may be -1); no data moves. */

@@ -1,5 +1,5 @@
 /** Compiled plans and the structures that their results come in. */
-import { fromNative, type NativePlan, type NativeTensor, type PlanStep } from './addon.js';
+import { awaitNative, callNative, type NativePlan, type NativeTensor, type PlanStep } from './addon.js';
 import { InstasegError } from './errors.js';
 import { SymbolicTensor } from './graph.js';
 import { Tensor, type DType } from './tensor.js';
@@ -36,7 +36,7 @@ export function collectOutputs(result: SymbolicResult): SymbolicTensor[] {
   const visit = (value: SymbolicResult): void => {
     if (value instanceof SymbolicTensor) {
       found.add(value);
-      if (value.count) found.add(value.count);
+      if (value.rows) found.add(value.rows.counts);
     } else if (typeof value === 'object' && value !== null) {
       Object.values(value).forEach(visit);
     } else {
@@ -48,9 +48,8 @@ export function collectOutputs(result: SymbolicResult): SymbolicTensor[] {
 }
 
 /** A result of one counted group without the rows past its count. */
-function trimmed(tensor: Tensor, symbol: SymbolicTensor, counts: Tensor): Tensor {
-  if (counts.length !== 1 || tensor.shape.length === 0) return tensor;
-  const axis = tensor.shape[0] === 1 && symbol.shape.length > 1 ? 1 : 0;
+function trimmed(tensor: Tensor, axis: 0 | 1, counts: Tensor): Tensor {
+  if (counts.length !== 1) return tensor;
   const capacity = tensor.shape[axis] ?? 0;
   const rows = Math.min(Number(counts.data[0]), capacity);
   const shape = tensor.shape.map((dim, i) => (i === axis ? rows : dim));
@@ -61,7 +60,8 @@ function trimmed(tensor: Tensor, symbol: SymbolicTensor, counts: Tensor): Tensor
 function assemble(template: SymbolicResult, values: ReadonlyMap<SymbolicTensor, Tensor>): unknown {
   if (template instanceof SymbolicTensor) {
     const value = values.get(template)!;
-    return template.count ? trimmed(value, template, values.get(template.count)!) : value;
+    const { rows } = template;
+    return rows ? trimmed(value, rows.axis, values.get(rows.counts)!) : value;
   }
   if (Array.isArray(template)) return template.map((item: SymbolicResult) => assemble(item, values));
   return Object.fromEntries(
@@ -70,24 +70,17 @@ function assemble(template: SymbolicResult, values: ReadonlyMap<SymbolicTensor, 
 }
 
 /** Awaits a native run; an abort rejects with the signal's reason. */
-export async function awaitRun<T>(
+async function awaitRun<T>(
   handle: { promise: Promise<T>; cancel(): void },
   signal: AbortSignal | undefined,
   at: (...args: never[]) => unknown,
 ): Promise<T> {
-  // Made now: after the await the caller's frames are gone from the stack.
-  const here = new InstasegError('ERR_INTERNAL', '');
-  Error.captureStackTrace(here, at);
   signal?.addEventListener('abort', handle.cancel, { once: true });
   try {
-    return await handle.promise;
+    return await awaitNative(handle.promise, at);
   } catch (error) {
     if (signal?.aborted) throw signal.reason;
-    const wrapped = fromNative(error);
-    if (wrapped instanceof Error && here.stack) {
-      wrapped.stack = `${wrapped.name}: ${wrapped.message}${here.stack.slice(here.stack.indexOf('\n'))}`;
-    }
-    throw wrapped;
+    throw error;
   } finally {
     signal?.removeEventListener('abort', handle.cancel);
   }
@@ -128,12 +121,7 @@ export class Plan<R = SymbolicResult> {
     const signal = requireSignal(options.signal);
     signal?.throwIfAborted();
     if (this.#disposed) throw new InstasegError('ERR_DISPOSED', 'the plan was disposed');
-    let handle;
-    try {
-      handle = this.#native.run(inputs, options.profile ?? false);
-    } catch (error) {
-      throw fromNative(error, this.run);
-    }
+    const handle = callNative(() => this.#native.run(inputs, options.profile ?? false), this.run);
     const running = awaitRun(handle, signal, this.run);
     this.#onRun(running);
     const { outputs, milliseconds } = await running;
@@ -158,6 +146,11 @@ export class Plan<R = SymbolicResult> {
   /** Bytes that one run holds for intermediates. */
   get arenaBytes(): number {
     return this.#native.describe().arenaBytes;
+  }
+
+  /** Bytes that the plan itself holds; weights, packed or not, are shared and do not count. */
+  get bytes(): number {
+    return this.#native.describe().planBytes;
   }
 
   /** Frees the plan. Runs in flight finish. */

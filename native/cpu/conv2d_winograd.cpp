@@ -1,0 +1,423 @@
+// conv2d, variant winograd: F(4x4, 3x3) for 3x3 kernels of stride 1 (AVX2 with FMA). A 4x4 block of outputs takes 36
+// products a channel instead of 144: up to four times less work than avx2, paid for with 36 / 9 times the weights in
+// memory and about 1.5 times the rounding error.
+//
+// Y = A^T [(G g G^T) * (B^T d B)] A (Lavin and Gray, "Fast algorithms for convolutional neural networks"), with the
+// interpolation points 0, +-11/16, +-11/8 and infinity instead of the usual 0, +-1, +-2: their powers are balanced
+// around 1, which makes the error five times smaller, and all coefficients of A and B are exact in f32.
+//
+// Three steps, over as many tiles at once as keep V in the last-level cache:
+//   V[36][tile][Cin] = B^T d B          gathered from the image, zeros outside
+//   M[36][tile][Cout] = V[i] * U[i]     36 products through the GEMM kernel, for a block of tiles and a chunk of Cout
+//   Y = A^T M A                         with the fused epilogue, from the same thread's cache
+// The tiles lie on a grid of each image, so an image's results do not depend on the others.
+#include "cpu/gemm.h"
+
+#ifdef INSTASEG_X86
+#include <immintrin.h>
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+
+#include "cpu/rows.h"
+
+namespace instaseg::cpu {
+namespace {
+
+using In = Conv2d::Input;
+
+constexpr int64_t kTile = 4;     // outputs along an axis
+constexpr int64_t kWindow = 6;   // inputs along an axis
+constexpr int64_t kPoints = 36;  // products
+constexpr int64_t kLanes = 8;
+
+constexpr float kA = 0.6875f;
+constexpr float kB = 1.375f;
+constexpr float kA2 = kA * kA;
+constexpr float kB2 = kB * kB;
+constexpr float kSum = kA2 + kB2;
+constexpr float kProduct = kA2 * kB2;
+
+/// Tiles of a unit of work and channels of its chunk: their part of M stays in the L2 cache.
+constexpr int64_t kBlockTiles = 48;
+constexpr int64_t kChunkPanels = 4;
+/// V of the tiles that are transformed before their products begin.
+constexpr int64_t kGroupBytes = 12 << 20;
+/// Values of k that a panel of 16 channels has in the L1 cache.
+constexpr int64_t kSlice = 256;
+/// Fewer tiles cannot hide that four times the weights are read.
+constexpr int64_t kLeastTiles = 16;
+constexpr int64_t kLeastChannels = 32;
+
+int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
+int64_t round_up(int64_t a, int64_t multiple) { return divide_up(a, multiple) * multiple; }
+/// Strides that are multiples of 4096 bytes would put all 36 planes into one set of the L1 cache.
+int64_t plane_stride(int64_t tiles, int64_t channels) { return tiles * channels + 16; }
+
+struct Geometry {
+  int64_t tiles_y;
+  int64_t tiles_x;
+  int64_t input_channels;  // of a row of V, padded to whole vectors
+  int64_t panels;
+  int64_t group;  // most tiles transformed at once
+
+  Geometry(const Shape& output, int64_t input_channels_, int64_t images, int threads)
+      : tiles_y(divide_up(output[1], kTile)),
+        tiles_x(divide_up(output[2], kTile)),
+        input_channels(round_up(input_channels_, kLanes)),
+        panels(panel_count(output[3])) {
+    const int64_t fitting = kGroupBytes / (kPoints * input_channels * static_cast<int64_t>(sizeof(float)));
+    group = round_up(std::max(fitting, kBlockTiles * threads), kBlockTiles);
+    group = std::min(group, round_up(images * tiles_y * tiles_x, kTileRows));
+  }
+
+  size_t zero_bytes() const { return round_up(sizeof(float) * input_channels, 64); }
+  size_t v_bytes() const { return round_up(sizeof(float) * kPoints * plane_stride(group, input_channels), 64); }
+  size_t m_bytes() const { return sizeof(float) * kPoints * plane_stride(kBlockTiles, kChunkPanels * kPanelColumns); }
+  static size_t row_bytes() { return round_up(kBlockTiles * sizeof(int64_t), 64); }
+  size_t thread_bytes() const { return m_bytes() + 2 * row_bytes(); }
+};
+
+bool supports(const Conv2d& op, const Specs& in) {
+  const Shape& w = in[In::kWeight].shape;
+  if (w[2] != 3 || w[3] != 3 || op.stride.y != 1 || op.stride.x != 1 || op.dilation.y != 1 || op.dilation.x != 1 ||
+      op.groups != 1 || w[0] < kLeastChannels || w[1] < kLeastChannels) {
+    return false;
+  }
+  // One image decides, or the regions of one image, so that a batch takes the same variant as its images alone.
+  const Shape& x = in[In::kInput].shape;
+  const int64_t height = x[1] + 2 * op.padding.y - 2;
+  const int64_t width = x[2] + 2 * op.padding.x - 2;
+  const int64_t tiles = divide_up(height, kTile) * divide_up(width, kTile);
+  const int64_t regions = in[In::kCounts].absent ? 1 : x[0] / in[In::kCounts].shape[0];
+  const bool enough = tiles * regions >= kLeastTiles;
+  const bool well_filled = 2 * height * width >= tiles * kTile * kTile;
+  return enough && well_filled;
+}
+
+/// G g G^T in double for 16 output channels at once: U[point][panel][cin][16].
+std::shared_ptr<const void> pack(const Conv2d&, const TensorView& weight,
+                                 const std::shared_ptr<HostAllocator>& allocator) {
+  constexpr double a = kA;
+  constexpr double b = kB;
+  // Row of a point p: [1, p, p^2] over the product of its distances to the other points.
+  constexpr double na = 1.0 / (2.0 * a * a * (a * a - b * b));
+  constexpr double nb = 1.0 / (2.0 * b * b * (b * b - a * a));
+  constexpr double g[kWindow][3] = {{1.0 / (a * a * b * b), 0, 0}, {na, na * a, na * a * a},  {na, -na * a, na * a * a},
+                                    {nb, nb * b, nb * b * b},      {nb, -nb * b, nb * b * b}, {0, 0, 1}};
+  const Shape& w = weight.shape;
+  const int64_t panels = panel_count(w[0]);
+  const int64_t point_stride = panels * w[1] * kPanelColumns;
+  auto packed = std::make_shared<PackedPanels>();
+  packed->memory = allocator->allocate(sizeof(float) * static_cast<size_t>(kPoints * point_stride));
+  for (int64_t panel = 0; panel < panels; ++panel) {
+    for (int64_t c = 0; c < w[1]; ++c) {
+      double filter[3][3][kPanelColumns] = {};
+      const int64_t columns = std::min(kPanelColumns, w[0] - panel * kPanelColumns);
+      for (int64_t i = 0; i < columns; ++i) {
+        const float* source = weight.f32() + ((panel * kPanelColumns + i) * w[1] + c) * 9;
+        for (int64_t k = 0; k < 9; ++k) filter[k / 3][k % 3][i] = source[k];
+      }
+      double half[kWindow][3][kPanelColumns];
+      for (int64_t y = 0; y < kWindow; ++y) {
+        for (int64_t x = 0; x < 3; ++x) {
+          for (int64_t i = 0; i < kPanelColumns; ++i) {
+            half[y][x][i] = g[y][0] * filter[0][x][i] + g[y][1] * filter[1][x][i] + g[y][2] * filter[2][x][i];
+          }
+        }
+      }
+      float* target = packed->data() + (panel * w[1] + c) * kPanelColumns;
+      for (int64_t y = 0; y < kWindow; ++y) {
+        for (int64_t x = 0; x < kWindow; ++x, target += point_stride) {
+          for (int64_t i = 0; i < kPanelColumns; ++i) {
+            target[i] = static_cast<float>(g[x][0] * half[y][0][i] + g[x][1] * half[y][1][i] + g[x][2] * half[y][2][i]);
+          }
+        }
+      }
+    }
+  }
+  return packed;
+}
+
+size_t workspace(const Conv2d&, const Specs& in, const Specs& out, int threads) {
+  const Geometry geometry(out[0].shape, in[In::kInput].shape[3], in[In::kInput].shape[0], threads);
+  return geometry.zero_bytes() + geometry.v_bytes() + geometry.thread_bytes() * static_cast<size_t>(threads);
+}
+
+/// B^T along one axis: d and v are six vectors, `step` apart.
+INSTASEG_AVX2 inline void input_axis(const __m256* d, int step, __m256* v) {
+  const __m256 d1 = d[1 * step], d2 = d[2 * step], d3 = d[3 * step], d4 = d[4 * step];
+  v[0] = _mm256_fmadd_ps(_mm256_set1_ps(kProduct), d[0], _mm256_fnmadd_ps(_mm256_set1_ps(kSum), d2, d4));
+  const __m256 even_a = _mm256_fnmadd_ps(_mm256_set1_ps(kB2), d2, d4);
+  const __m256 odd_a = _mm256_fnmadd_ps(_mm256_set1_ps(kB2), d1, d3);
+  v[1] = _mm256_fmadd_ps(_mm256_set1_ps(kA), odd_a, even_a);
+  v[2] = _mm256_fnmadd_ps(_mm256_set1_ps(kA), odd_a, even_a);
+  const __m256 even_b = _mm256_fnmadd_ps(_mm256_set1_ps(kA2), d2, d4);
+  const __m256 odd_b = _mm256_fnmadd_ps(_mm256_set1_ps(kA2), d1, d3);
+  v[3] = _mm256_fmadd_ps(_mm256_set1_ps(kB), odd_b, even_b);
+  v[4] = _mm256_fnmadd_ps(_mm256_set1_ps(kB), odd_b, even_b);
+  v[5] = _mm256_fmadd_ps(_mm256_set1_ps(kProduct), d1, _mm256_fnmadd_ps(_mm256_set1_ps(kSum), d3, d[5 * step]));
+}
+
+/// A^T along one axis.
+INSTASEG_AVX2 inline void output_axis(const __m256* m, __m256* y) {
+  const __m256 even_a = _mm256_add_ps(m[1], m[2]);
+  const __m256 odd_a = _mm256_sub_ps(m[1], m[2]);
+  const __m256 even_b = _mm256_add_ps(m[3], m[4]);
+  const __m256 odd_b = _mm256_sub_ps(m[3], m[4]);
+  y[0] = _mm256_add_ps(_mm256_add_ps(m[0], even_a), even_b);
+  y[1] = _mm256_fmadd_ps(_mm256_set1_ps(kA), odd_a, _mm256_mul_ps(_mm256_set1_ps(kB), odd_b));
+  y[2] = _mm256_fmadd_ps(_mm256_set1_ps(kA2), even_a, _mm256_mul_ps(_mm256_set1_ps(kB2), even_b));
+  y[3] = _mm256_fmadd_ps(_mm256_set1_ps(kA2 * kA), odd_a, _mm256_fmadd_ps(_mm256_set1_ps(kB2 * kB), odd_b, m[5]));
+}
+
+INSTASEG_AVX2 inline __m256i lane_mask(int64_t lanes) {
+  return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(lanes)), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+
+/// V of eight channels of a tile; `pixels` are the 36 input pixels.
+template <bool Full>
+INSTASEG_AVX2 inline void transform_input(const float* const* pixels, int64_t channel, __m256i mask, float* v,
+                                          int64_t v_stride) {
+  __m256 d[kWindow];
+  __m256 half[kPoints];  // [x][point along y]
+#pragma GCC unroll 6
+  for (int x = 0; x < kWindow; ++x) {
+#pragma GCC unroll 6
+    for (int y = 0; y < kWindow; ++y) {
+      const float* pixel = pixels[y * kWindow + x] + channel;
+      d[y] = Full ? _mm256_loadu_ps(pixel) : _mm256_maskload_ps(pixel, mask);
+    }
+    input_axis(d, 1, half + x * kWindow);
+  }
+#pragma GCC unroll 6
+  for (int y = 0; y < kWindow; ++y) {
+    __m256 row[kWindow];
+    input_axis(half + y, kWindow, row);
+#pragma GCC unroll 6
+    for (int x = 0; x < kWindow; ++x) _mm256_storeu_ps(v + (y * kWindow + x) * v_stride + channel, row[x]);
+  }
+}
+
+INSTASEG_AVX2 void transform_input_tile(const float* const* pixels, int64_t channels, float* v, int64_t v_stride) {
+  int64_t c = 0;
+  for (; c + kLanes <= channels; c += kLanes) {
+    transform_input<true>(pixels, c, _mm256_setzero_si256(), v, v_stride);
+  }
+  if (c < channels) transform_input<false>(pixels, c, lane_mask(channels - c), v, v_stride);
+}
+
+/// Where the outputs of a tile go and what they pass through.
+struct TileOutput {
+  float* output;          // of the tile's first pixel, first channel of the chunk
+  const float* residual;  // likewise, or null
+  const float* scale;     // from the chunk's first channel on; null where absent
+  const float* bias;
+  int64_t row_stride;
+  int64_t pixel_stride;
+  int64_t rows;  // of the tile that lie in the image
+  int64_t columns;
+  bool relu;
+};
+
+/// Eight channels of a tile.
+template <bool Full>
+INSTASEG_AVX2 inline void transform_output(const float* m, int64_t m_stride, int64_t channel, __m256i mask,
+                                           const TileOutput& tile) {
+  const auto load = [&](const float* p)
+                        INSTASEG_AVX2 { return Full ? _mm256_loadu_ps(p) : _mm256_maskload_ps(p, mask); };
+  __m256 half[kTile][kWindow];  // [y][point along x]
+#pragma GCC unroll 6
+  for (int x = 0; x < kWindow; ++x) {
+    __m256 column[kWindow];
+#pragma GCC unroll 6
+    for (int y = 0; y < kWindow; ++y) column[y] = _mm256_loadu_ps(m + (y * kWindow + x) * m_stride + channel);
+    __m256 result[kTile];
+    output_axis(column, result);
+#pragma GCC unroll 4
+    for (int y = 0; y < kTile; ++y) half[y][x] = result[y];
+  }
+  const __m256 scale = tile.scale ? load(tile.scale + channel) : _mm256_set1_ps(1.0f);
+  const __m256 bias = tile.bias ? load(tile.bias + channel) : _mm256_setzero_ps();
+  for (int64_t y = 0; y < tile.rows; ++y) {
+    __m256 row[kTile];
+    output_axis(half[y], row);
+    for (int64_t x = 0; x < tile.columns; ++x) {
+      const int64_t position = y * tile.row_stride + x * tile.pixel_stride + channel;
+      __m256 value = _mm256_fmadd_ps(row[x], scale, bias);
+      if (tile.residual) value = _mm256_add_ps(value, load(tile.residual + position));
+      if (tile.relu) value = _mm256_max_ps(_mm256_setzero_ps(), value);
+      if (Full) {
+        _mm256_storeu_ps(tile.output + position, value);
+      } else {
+        _mm256_maskstore_ps(tile.output + position, mask, value);
+      }
+    }
+  }
+}
+
+INSTASEG_AVX2 void transform_output_tile(const float* m, int64_t m_stride, int64_t channels, const TileOutput& tile) {
+  int64_t c = 0;
+  for (; c + kLanes <= channels; c += kLanes) {
+    transform_output<true>(m, m_stride, c, _mm256_setzero_si256(), tile);
+  }
+  if (c < channels) transform_output<false>(m, m_stride, c, lane_mask(channels - c), tile);
+}
+
+class Winograd {
+ public:
+  Winograd(const Conv2d& op, const KernelContext& context)
+      : op_(op),
+        context_(context),
+        x_(context.inputs[In::kInput].shape),
+        y_(context.outputs[0].shape),
+        images_(x_[0], context.inputs[In::kCounts]),
+        geometry_(y_, x_[3], x_[0], context.pool.threads()),
+        u_(static_cast<const PackedPanels*>(context.packed)->data()) {
+    char* memory = context.workspace;
+    zeros_ = reinterpret_cast<float*>(memory);
+    v_ = reinterpret_cast<float*>(memory + geometry_.zero_bytes());
+    threads_ = memory + geometry_.zero_bytes() + geometry_.v_bytes();
+  }
+
+  void run() {
+    std::memset(zeros_, 0, geometry_.zero_bytes());
+    const int64_t tiles = images_.total() * geometry_.tiles_y * geometry_.tiles_x;
+    const int64_t chunks = divide_up(geometry_.panels, kChunkPanels);
+    for (int64_t first = 0; first < tiles; first += geometry_.group) {
+      const int64_t count = std::min(geometry_.group, tiles - first);
+      context_.parallel_for(count, 4, [&](int64_t begin, int64_t end, int) {
+        for (int64_t tile = begin; tile < end; ++tile) gather(first + tile, tile);
+      });
+      // Equal blocks of whole micro-kernel tiles; tiles vary before channels, so that a chunk of U is read once.
+      const int64_t block = round_up(divide_up(count, divide_up(count, kBlockTiles)), kTileRows);
+      const int64_t blocks = divide_up(count, block);
+      context_.parallel_for(blocks * chunks, 1, [&](int64_t unit, int64_t, int thread) {
+        const int64_t begin = unit % blocks * block;
+        multiply(first, begin, std::min(block, count - begin), unit / blocks * kChunkPanels, thread);
+      });
+    }
+  }
+
+ private:
+  struct Position {
+    int64_t image;
+    int64_t y;  // first output pixel
+    int64_t x;
+  };
+
+  Position position(int64_t tile) const {
+    const int64_t image_tiles = geometry_.tiles_y * geometry_.tiles_x;
+    const int64_t inside = tile % image_tiles;
+    return {images_.row(tile / image_tiles), inside / geometry_.tiles_x * kTile, inside % geometry_.tiles_x * kTile};
+  }
+
+  // Transforms the inputs of a tile into row `row` of V.
+  void gather(int64_t tile, int64_t row) const {
+    const Position at = position(tile);
+    const float* image = context_.inputs[In::kInput].f32() + at.image * x_[1] * x_[2] * x_[3];
+    std::array<const float*, kPoints> pixels;
+    for (int64_t i = 0; i < kPoints; ++i) {
+      const int64_t y = at.y - op_.padding.y + i / kWindow;
+      const int64_t x = at.x - op_.padding.x + i % kWindow;
+      const bool inside = y >= 0 && y < x_[1] && x >= 0 && x < x_[2];
+      pixels[i] = inside ? image + (y * x_[2] + x) * x_[3] : zeros_;
+    }
+    transform_input_tile(pixels.data(), x_[3], v_ + row * geometry_.input_channels,
+                         plane_stride(geometry_.group, geometry_.input_channels));
+  }
+
+  // Products and outputs of tiles [begin, begin + count) of the group that starts at tile `first`, for one chunk.
+  void multiply(int64_t first, int64_t begin, int64_t count, int64_t first_panel, int thread) const {
+    char* memory = threads_ + geometry_.thread_bytes() * thread;
+    float* m = reinterpret_cast<float*>(memory);
+    const auto rows = reinterpret_cast<const float**>(memory + geometry_.m_bytes());
+    const auto m_rows = reinterpret_cast<int64_t*>(memory + geometry_.m_bytes() + Geometry::row_bytes());
+    const int64_t panels = std::min(kChunkPanels, geometry_.panels - first_panel);
+    const int64_t width = panels * kPanelColumns;
+    const int64_t m_stride = plane_stride(count, width);
+    for (int64_t tile = 0; tile < count; ++tile) {
+      rows[tile] = v_ + (begin + tile) * geometry_.input_channels;
+      m_rows[tile] = tile * width;
+    }
+
+    PanelCall call;
+    call.a = rows;
+    call.a_stride = call.rows = count;
+    call.taps = 1;
+    call.c_rows = m_rows;
+    call.columns = kPanelColumns;
+    for (int64_t point = 0; point < kPoints; ++point) {
+      for (int64_t k = 0; k < x_[3]; k += kSlice) {
+        call.a_offset = point * plane_stride(geometry_.group, geometry_.input_channels) + k;
+        call.run = std::min(kSlice, x_[3] - k);
+        call.resume = k > 0;
+        for (int64_t panel = 0; panel < panels; ++panel) {
+          call.b = u_ + ((point * geometry_.panels + first_panel + panel) * x_[3] + k) * kPanelColumns;
+          call.c = m + point * m_stride + panel * kPanelColumns;
+          kGemmAvx2.panel(call);
+        }
+      }
+    }
+
+    const int64_t channel = first_panel * kPanelColumns;
+    const int64_t channels = std::min(width, y_[3] - channel);
+    const auto from = [&](In input) {
+      const float* values = context_.inputs[input].f32();
+      return values ? values + channel : nullptr;
+    };
+    const float* residual = from(In::kResidual);
+    TileOutput out{.scale = from(In::kScale),
+                   .bias = from(In::kBias),
+                   .row_stride = y_[2] * y_[3],
+                   .pixel_stride = y_[3],
+                   .relu = op_.activation == Activation::relu};
+    for (int64_t tile = 0; tile < count; ++tile) {
+      const Position at = position(first + begin + tile);
+      const int64_t offset = ((at.image * y_[1] + at.y) * y_[2] + at.x) * y_[3];
+      out.output = context_.outputs[0].as<float>() + offset + channel;
+      out.residual = residual ? residual + offset : nullptr;
+      out.rows = std::min(kTile, y_[1] - at.y);
+      out.columns = std::min(kTile, y_[2] - at.x);
+      transform_output_tile(m + m_rows[tile], m_stride, channels, out);
+      if (op_.activation <= Activation::relu) continue;
+      for (int64_t y = 0; y < out.rows; ++y) {
+        for (int64_t x = 0; x < out.columns; ++x) {
+          kGemmAvx2.activate(op_.activation, out.output + y * out.row_stride + x * out.pixel_stride, channels);
+        }
+      }
+    }
+  }
+
+  const Conv2d& op_;
+  const KernelContext& context_;
+  const Shape& x_;
+  const Shape& y_;
+  const ValidRows images_;
+  const Geometry geometry_;
+  const float* u_;
+  float* zeros_;
+  float* v_;
+  char* threads_;
+};
+
+void run(const Conv2d& op, const KernelContext& context) {
+  if (context.outputs[0].elements() > 0) Winograd(op, context).run();
+}
+
+std::string pack_key(const Conv2d&, const Specs&) { return "conv2d winograd"; }
+
+const KernelRegistration<Conv2d> winograd_row{{.variant = "winograd",
+                                               .isa = Isa::avx2,
+                                               .rank = 30,
+                                               .supports = supports,
+                                               .workspace = workspace,
+                                               .packed_input = In::kWeight,
+                                               .pack_key = pack_key,
+                                               .pack = pack,
+                                               .run = run}};
+
+}  // namespace
+}  // namespace instaseg::cpu
+#endif

@@ -1,0 +1,297 @@
+// nms, variants:
+//   reference  the definition: boxes in order, each against all kept ones
+//   baseline   sort and split by group, images over all threads; then groups over all threads, each box against the
+//              kept boxes of its group, 8 at a time, stopping at the first that suppresses it; then one list an image
+//   avx2       the same with AVX2 comparisons
+// No IoU matrix: the memory is linear in the number of boxes. All variants do the same f32 operations, and a box's fate
+// depends on its group alone, so the lists are the same for any variant and any number of threads.
+#include "ops/nms.h"
+
+#include <cstring>
+
+#include "cpu/groups.h"
+#include "cpu/order.h"
+
+#ifdef INSTASEG_X86
+#include <immintrin.h>
+#endif
+
+namespace instaseg::cpu {
+namespace {
+
+struct Problem {
+  Problem(const Nms& op, const KernelContext& context)
+      : boxes(context.inputs[0].as<Box>()),
+        scores(context.inputs[1].f32()),
+        groups(input_or_absent(context, 2) ? context.inputs[2].i32() : nullptr),
+        images(context.inputs[0].shape[0]),
+        capacity(context.inputs[0].shape[1]),
+        max_output(context.outputs[0].shape[1]),
+        counts(capacity, input_or_absent(context, 3)),
+        threshold(op.iou_threshold),
+        indices(context.outputs[0].as<int32_t>()),
+        kept_counts(context.outputs[1].as<int32_t>()) {}
+
+  const Box* boxes;
+  const float* scores;
+  const int32_t* groups;
+  int64_t images;
+  int64_t capacity;
+  int64_t max_output;
+  ImageCounts counts;
+  double threshold;
+  int32_t* indices;
+  int32_t* kept_counts;
+};
+
+void reference(const Nms& op, const KernelContext& context) {
+  const Problem p(op, context);
+  for (int64_t image = 0; image < p.images; ++image) {
+    const Box* boxes = p.boxes + image * p.capacity;
+    const float* scores = p.scores + image * p.capacity;
+    const int32_t* groups = p.groups ? p.groups + image * p.capacity : nullptr;
+    int32_t* kept = p.indices + image * p.max_output;
+    std::vector<int32_t> order;
+    for (int64_t i = 0; i < p.counts[image]; ++i) {
+      if (scores[i] == scores[i]) order.push_back(static_cast<int32_t>(i));
+    }
+    std::stable_sort(order.begin(), order.end(), [&](int32_t a, int32_t b) { return scores[a] > scores[b]; });
+    int64_t count = 0;
+    for (int32_t candidate : order) {
+      if (count == p.max_output) break;
+      bool suppressed = false;
+      for (int64_t i = 0; i < count && !suppressed; ++i) {
+        const int32_t other = kept[i];
+        if (groups && groups[other] != groups[candidate]) continue;
+        const float iou = box_iou(boxes[other], box_area(boxes[other]), boxes[candidate], box_area(boxes[candidate]));
+        suppressed = static_cast<double>(iou) > p.threshold;
+      }
+      if (!suppressed) kept[count++] = candidate;
+    }
+    p.kept_counts[image] = static_cast<int32_t>(count);
+  }
+}
+
+constexpr int64_t kLanes = 8;
+
+/// Kept boxes of one group, by coordinate. The lanes after the last one hold boxes that intersect nothing.
+struct Kept {
+  float *x1, *y1, *x2, *y2, *area;
+
+  void add(int64_t at, const Box& box, float box_area) const {
+    if (at % kLanes == 0) {
+      for (int64_t lane = at; lane < at + kLanes; ++lane) {
+        x1[lane] = y1[lane] = INFINITY;
+        x2[lane] = y2[lane] = -INFINITY;
+        area[lane] = 0;
+      }
+    }
+    x1[at] = box.x1;
+    y1[at] = box.y1;
+    x2[at] = box.x2;
+    y2[at] = box.y2;
+    area[at] = box_area;
+  }
+};
+
+// Whether any of the first `count` kept boxes has an IoU above `threshold` >= 0 with the box. Where no lane intersects,
+// every IoU is 0, -0 or NaN, and the division can be left out.
+INSTASEG_INLINE bool suppressed(const Kept& kept, int64_t count, const Box& box, float area, float threshold) {
+  for (int64_t at = 0; at < count; at += kLanes) {
+    float intersection[kLanes];
+    int any = 0;
+    for (int64_t lane = 0; lane < kLanes; ++lane) {
+      const int64_t i = at + lane;
+      const float w = greater(lesser(kept.x2[i], box.x2) - greater(kept.x1[i], box.x1), 0.0f);
+      const float h = greater(lesser(kept.y2[i], box.y2) - greater(kept.y1[i], box.y1), 0.0f);
+      intersection[lane] = w * h;
+      any |= intersection[lane] > 0;
+    }
+    if (!any) continue;
+    int above = 0;
+    for (int64_t lane = 0; lane < kLanes; ++lane) {
+      const float iou = intersection[lane] / (kept.area[at + lane] + area - intersection[lane]);
+      above |= iou > threshold;
+    }
+    if (above) return true;
+  }
+  return false;
+}
+bool suppressed_baseline(const Kept& kept, int64_t count, const Box& box, float area, float threshold) {
+  return suppressed(kept, count, box, area, threshold);
+}
+
+#ifdef INSTASEG_X86
+INSTASEG_AVX2 bool suppressed_avx2(const Kept& kept, int64_t count, const Box& box, float area, float threshold) {
+  const __m256 zero = _mm256_setzero_ps();
+  const __m256 x1 = _mm256_set1_ps(box.x1), y1 = _mm256_set1_ps(box.y1);
+  const __m256 x2 = _mm256_set1_ps(box.x2), y2 = _mm256_set1_ps(box.y2);
+  for (int64_t at = 0; at < count; at += kLanes) {
+    const __m256 w = _mm256_max_ps(_mm256_sub_ps(_mm256_min_ps(_mm256_loadu_ps(kept.x2 + at), x2),
+                                                 _mm256_max_ps(_mm256_loadu_ps(kept.x1 + at), x1)),
+                                   zero);
+    const __m256 h = _mm256_max_ps(_mm256_sub_ps(_mm256_min_ps(_mm256_loadu_ps(kept.y2 + at), y2),
+                                                 _mm256_max_ps(_mm256_loadu_ps(kept.y1 + at), y1)),
+                                   zero);
+    const __m256 intersection = _mm256_mul_ps(w, h);
+    if (_mm256_movemask_ps(_mm256_cmp_ps(intersection, zero, _CMP_GT_OQ)) == 0) continue;
+    const __m256 both = _mm256_add_ps(_mm256_loadu_ps(kept.area + at), _mm256_set1_ps(area));
+    const __m256 iou = _mm256_div_ps(intersection, _mm256_sub_ps(both, intersection));
+    if (_mm256_movemask_ps(_mm256_cmp_ps(iou, _mm256_set1_ps(threshold), _CMP_GT_OQ)) != 0) return true;
+  }
+  return false;
+}
+#endif
+
+// A threshold below 0: boxes that do not intersect suppress each other too.
+bool suppressed_by_any(const Kept& kept, int64_t count, const Box& box, float area, float threshold) {
+  for (int64_t i = 0; i < count; ++i) {
+    if (box_iou({kept.x1[i], kept.y1[i], kept.x2[i], kept.y2[i]}, kept.area[i], box, area) > threshold) return true;
+  }
+  return false;
+}
+
+/// Boxes of one group: positions [begin, end) of the image's `pairs`; their kept boxes start at `slot`.
+struct Segment {
+  int32_t begin, end;
+  int64_t slot;
+};
+
+/// Memory of one image; linear in its boxes.
+struct ImageScratch {
+  ImageScratch(Carver& carver, int64_t capacity) {
+    pairs = carver.take<uint64_t>(capacity);
+    other = carver.take<uint64_t>(capacity);
+    order = carver.take<int32_t>(capacity);
+    segments = carver.take<Segment>(capacity);
+    kept = carver.take<uint8_t>(capacity);
+    // Groups of two boxes or more take whole lanes.
+    const int64_t slots = capacity * (kLanes / 2) + kLanes;
+    for (float*& column : columns) column = carver.take<float>(slots);
+  }
+
+  uint64_t* pairs;  ///< by score; then group << 32 | rank, by group
+  uint64_t* other;
+  int32_t* order;  ///< rank to index of the box
+  Segment* segments;
+  uint8_t* kept;  ///< by rank
+  float* columns[5];
+};
+
+struct Scratch {
+  Scratch(char* base, int64_t images, int64_t capacity) {
+    Carver carver(base);
+    ranked = carver.take<int64_t>(images);
+    segment_counts = carver.take<int64_t>(images);
+    for (int64_t image = 0; image < images; ++image) per_image.emplace_back(carver, capacity);
+    bytes = carver.used();
+  }
+
+  int64_t* ranked;  ///< boxes of each image whose score is a number
+  int64_t* segment_counts;
+  std::vector<ImageScratch> per_image;
+  size_t bytes;
+};
+
+size_t workspace(const Nms&, const Specs& in, const Specs&, int) {
+  return Scratch(nullptr, in[0].shape[0], in[0].shape[1]).bytes;
+}
+
+// Orders one image by score and splits it by group.
+void rank_image(const Problem& p, const Scratch& scratch, int64_t image) {
+  const ImageScratch& s = scratch.per_image[static_cast<size_t>(image)];
+  const float* scores = p.scores + image * p.capacity;
+  int64_t count = 0;
+  for (int64_t i = 0; i < p.counts[image]; ++i) {
+    if (scores[i] == scores[i]) s.pairs[count++] = order_pair(descending_key(scores[i]), i);
+  }
+  sort_pairs(s.pairs, s.other, count);
+  std::memset(s.kept, 0, static_cast<size_t>(count));
+  for (int64_t rank = 0; rank < count; ++rank) {
+    const int32_t index = pair_index(s.pairs[rank]);
+    s.order[rank] = index;
+    const int32_t group = p.groups ? p.groups[image * p.capacity + index] : 0;
+    s.pairs[rank] = order_pair(static_cast<uint32_t>(group), rank);
+  }
+  if (p.groups) sort_pairs(s.pairs, s.other, count);
+  int64_t segments = 0;
+  int64_t slot = 0;
+  for (int64_t begin = 0, end = 0; begin < count; begin = end) {
+    while (end < count && s.pairs[end] >> 32 == s.pairs[begin] >> 32) ++end;
+    s.segments[segments++] = {static_cast<int32_t>(begin), static_cast<int32_t>(end), slot};
+    if (end - begin > 1) slot += (end - begin + kLanes - 1) / kLanes * kLanes;
+  }
+  scratch.ranked[image] = count;
+  scratch.segment_counts[image] = segments;
+}
+
+using Suppressed = bool (*)(const Kept&, int64_t, const Box&, float, float);
+
+void run_segment(const Problem& p, const ImageScratch& s, int64_t image, const Segment& segment, float threshold,
+                 Suppressed any_above) {
+  const Box* boxes = p.boxes + image * p.capacity;
+  if (segment.end - segment.begin == 1) {
+    s.kept[pair_index(s.pairs[segment.begin])] = 1;
+    return;
+  }
+  float* const* c = s.columns;
+  const Kept kept{c[0] + segment.slot, c[1] + segment.slot, c[2] + segment.slot, c[3] + segment.slot,
+                  c[4] + segment.slot};
+  int64_t count = 0;
+  for (int64_t i = segment.begin; i < segment.end && count < p.max_output; ++i) {
+    const int32_t rank = pair_index(s.pairs[i]);
+    const Box& box = boxes[s.order[rank]];
+    const float area = box_area(box);
+    if (any_above(kept, count, box, area, threshold)) continue;
+    s.kept[rank] = 1;
+    kept.add(count++, box, area);
+  }
+}
+
+template <Suppressed AnyAbove>
+void parallel(const Nms& op, const KernelContext& context) {
+  const Problem p(op, context);
+  if (p.max_output == 0) {
+    std::fill(p.kept_counts, p.kept_counts + p.images, 0);
+    return;
+  }
+  const Scratch scratch(context.workspace, p.images, p.capacity);
+  context.parallel_for(p.images, 1, [&](int64_t begin, int64_t end, int) {
+    for (int64_t image = begin; image < end; ++image) rank_image(p, scratch, image);
+  });
+  int64_t segments = 0;
+  for (int64_t image = 0; image < p.images; ++image) segments += scratch.segment_counts[image];
+  const float threshold = floor_to_float(p.threshold);
+  const Suppressed any_above = threshold >= 0 ? AnyAbove : suppressed_by_any;
+  context.parallel_for(segments, segments / 1024 + 1, [&](int64_t begin, int64_t end, int) {
+    int64_t image = 0;
+    int64_t first = 0;
+    for (int64_t i = begin; i < end; ++i) {
+      while (i - first >= scratch.segment_counts[image]) first += scratch.segment_counts[image++];
+      const ImageScratch& s = scratch.per_image[static_cast<size_t>(image)];
+      run_segment(p, s, image, s.segments[i - first], threshold, any_above);
+    }
+  });
+  context.parallel_for(p.images, 1, [&](int64_t begin, int64_t end, int) {
+    for (int64_t image = begin; image < end; ++image) {
+      const ImageScratch& s = scratch.per_image[static_cast<size_t>(image)];
+      int32_t* indices = p.indices + image * p.max_output;
+      int64_t count = 0;
+      for (int64_t rank = 0; rank < scratch.ranked[image] && count < p.max_output; ++rank) {
+        if (s.kept[rank]) indices[count++] = s.order[rank];
+      }
+      p.kept_counts[image] = static_cast<int32_t>(count);
+    }
+  });
+}
+
+const KernelRegistration<Nms> reference_row{{.run = reference}};
+const KernelRegistration<Nms> baseline_row{
+    {.variant = "baseline", .rank = 10, .workspace = workspace, .run = parallel<suppressed_baseline>}};
+#ifdef INSTASEG_X86
+const KernelRegistration<Nms> avx2_row{
+    {.variant = "avx2", .isa = Isa::avx2, .rank = 20, .workspace = workspace, .run = parallel<suppressed_avx2>}};
+#endif
+
+}  // namespace
+}  // namespace instaseg::cpu

@@ -1,0 +1,31 @@
+// adaptivePool2d over NHWC as torch.nn.functional.adaptive_avg_pool2d / adaptive_max_pool2d: output cell i of `output`
+// cells covers floor(i * size / output) to ceil((i + 1) * size / output).
+#pragma once
+
+#include "ops/shape_rules.h"
+
+namespace instaseg {
+
+struct AdaptivePool2d {
+  Pair output;
+  bool max = false;
+
+  static constexpr const char* name = "adaptivePool2d";
+  static constexpr const char* inputs[] = {"input"};
+  static AdaptivePool2d parse(AttributeReader& reader) {
+    const AdaptivePool2d op{.output = reader.pair("output"), .max = reader.choice("kind", {"avg", "max"}) == 1};
+    require_positive(name, "output", op.output);
+    return op;
+  }
+  Specs infer(const Specs& in) const {
+    require_rank(name, "input", in[0], 4);
+    const Shape& shape = in[0].shape;
+    require(shape[1] > 0 && shape[2] > 0, ErrorCode::shape, name, ": height and width must be positive; received ",
+            shape);
+    return {{.dtype = in[0].dtype, .shape = {shape[0], output.y, output.x, shape[3]}}};
+  }
+  double flops(const Specs& in, const Specs&) const { return static_cast<double>(in[0].shape.elements()); }
+};
+inline const OpRegistration<AdaptivePool2d> adaptive_pool2d_registration;
+
+}  // namespace instaseg

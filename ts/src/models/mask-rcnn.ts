@@ -1,0 +1,178 @@
+/**
+ * Mask R-CNN (He et al., 2017) on a ResNet with FPN, as torchvision.models.detection.MaskRCNN computes it: the whole
+ * forward pass, from decoded pixels to masks in the original image, recorded as one plan.
+ */
+import * as ops from '../ops/index.js';
+import { boxHead, boxPredictor, detect, type Detections } from '../nn/box-head.js';
+import { fpn } from '../nn/fpn.js';
+import { maskHead, maskPredictor } from '../nn/mask-head.js';
+import type { Parameters } from '../nn/parameters.js';
+import { resnet } from '../nn/resnet.js';
+import type { Size } from '../nn/resized-size.js';
+import { proposeRegions, rpnHead } from '../nn/rpn.js';
+import { reshape, type SymbolicTensor, type TensorLike } from '../runtime/graph.js';
+import type { MaskRcnnConfig } from '../weights/families/config.js';
+
+/** The inputs of the plan: N images of any size that share a padded size. */
+export interface MaskRcnnInputs {
+  /** i32 [N, 4]: original height and width, resized height and width. */
+  readonly sizes: SymbolicTensor;
+  /** u8 or f32 [H, W, 3], RGB, 0 to 255. */
+  readonly images: readonly SymbolicTensor[];
+}
+
+/** What is fixed when the plan is compiled. */
+export interface MaskRcnnGeometry {
+  /** Of the network's input. */
+  readonly padded: Size;
+  /** Spatial scale of P2 to P5 for RoIAlign, see {@link featureScales}. */
+  readonly scales: readonly number[];
+}
+
+/** For tests of single stages: sees intermediate tensors and may put others in the place of decisions. */
+export interface MaskRcnnProbe {
+  /** Called with every stage's result under its name in the reference data (body.c2, fpn.0, rpn.deltas.1 ...). */
+  readonly see?: (stage: string, tensor: SymbolicTensor) => void;
+  /** Used instead of the network's own proposals: boxes [N, R, 4] in the resized image, counts i32 [N]. */
+  readonly proposals?: { readonly boxes: TensorLike; readonly counts: TensorLike };
+  /** Used instead of the network's own detections by the mask branch. */
+  readonly detections?: { readonly boxes: TensorLike; readonly labels: TensorLike; readonly counts: TensorLike };
+}
+
+/** The plan's results, each with a fixed capacity D of detections an image. */
+export interface MaskRcnnOutputs {
+  /** Valid detections, i32 [N]. */
+  readonly counts: SymbolicTensor;
+  /** f32 [N, D, 4], x1, y1, x2, y2 in the original image. */
+  readonly boxes: SymbolicTensor;
+  readonly scores: SymbolicTensor;
+  readonly labels: SymbolicTensor;
+  /** i32 [N, D, 4]: x, y, width, height of each mask's bits in the original image. */
+  readonly regions: SymbolicTensor;
+  /** i32 [N, D]: first 32-bit word of each mask. */
+  readonly offsets: SymbolicTensor;
+  readonly bits: SymbolicTensor;
+}
+
+/**
+ * RoIAlign's spatial scale of each level: the power of two nearest to the ratio of heights, of the map and of the image
+ * before padding (torchvision MultiScaleRoIAlign). It differs from 1/4, 1/8 ... only for images a few pixels high.
+ */
+export function featureScales(config: MaskRcnnConfig, padded: Size, tallest: number): number[] {
+  let height = Math.ceil(padded.height / 4);
+  return config.backbone.blocks.map(() => {
+    const scale = 2 ** roundHalfEven(Math.fround(Math.log2(Math.fround(height / tallest))));
+    height = Math.ceil(height / 2);
+    return scale;
+  });
+}
+
+function roundHalfEven(value: number): number {
+  const floor = Math.floor(value);
+  const rest = value - floor;
+  if (rest !== 0.5) return Math.round(value);
+  return floor % 2 === 0 ? floor : floor + 1;
+}
+
+/** Records the forward pass into the recording under way. */
+export function maskRcnn(
+  { sizes, images }: MaskRcnnInputs,
+  parameters: Parameters,
+  config: MaskRcnnConfig,
+  { padded, scales }: MaskRcnnGeometry,
+  probe: MaskRcnnProbe = {},
+): MaskRcnnOutputs {
+  const see = (name: string, tensor: SymbolicTensor): SymbolicTensor => {
+    probe.see?.(name, tensor);
+    return tensor;
+  };
+  const { epsilon } = config.batchNorm;
+  const input = see(
+    'image',
+    ops.preprocess(images, sizes, {
+      height: padded.height,
+      width: padded.width,
+      mean: config.image.mean,
+      std: config.image.std,
+      scale: config.image.scale,
+      order: config.image.normalizeBeforeResize ? 'normalizeFirst' : 'resizeFirst',
+    }),
+  );
+  const body = resnet(input, parameters.scope('backbone.body'), config.backbone, epsilon);
+  body.forEach((map, i) => see(`body.c${i + 2}`, map));
+  const pyramid = fpn(body, parameters.scope('backbone.fpn'), epsilon);
+  pyramid.forEach((map, i) => see(`fpn.${i === pyramid.length - 1 ? 'pool' : i}`, map));
+
+  const rpn = rpnHead(pyramid, parameters.scope('rpn.head'), config.rpn);
+  rpn.forEach(({ objectness, deltas }, i) => {
+    see(`rpn.objectness.${i}`, objectness);
+    see(`rpn.deltas.${i}`, deltas);
+  });
+  const proposed = proposeRegions(rpn, sizes, [padded.height, padded.width], config.anchors, config.rpn);
+  see('proposals', proposed.boxes);
+  see('proposal_scores', proposed.scores);
+  see('proposal_counts', proposed.counts);
+  const proposals = probe.proposals
+    ? { boxes: reshapeRows(probe.proposals.boxes), counts: reshapeRows(probe.proposals.counts) }
+    : proposed;
+
+  const maps = pyramid.slice(0, -1);
+  const align = (boxes: SymbolicTensor, counts: SymbolicTensor, size: number): SymbolicTensor =>
+    ops.roiAlign(boxes, maps, {
+      counts,
+      output: size,
+      samplingRatio: config.roiAlign.samplingRatio,
+      aligned: config.roiAlign.aligned,
+      scales,
+      canonicalScale: config.roiAlign.canonicalScale,
+      canonicalLevel: config.roiAlign.canonicalLevel,
+      levelEpsilon: config.roiAlign.levelEps,
+    });
+  const pooled = see('box_roi_pool', align(proposals.boxes, proposals.counts, config.roiAlign.boxSize));
+  const heads = parameters.scope('roi_heads');
+  const features = see('box_head', boxHead(pooled, proposals.counts, heads.scope('box_head'), config.box, epsilon));
+  const predictions = boxPredictor(features, proposals.counts, heads.scope('box_predictor'));
+  see('box_logits', predictions.logits);
+  see('box_deltas', predictions.deltas);
+  const detected = detect(predictions, proposals, sizes, config.box);
+  see('boxes_transformed', detected.boxes);
+  const detections: Detections = probe.detections
+    ? {
+        boxes: reshapeRows(probe.detections.boxes),
+        labels: reshapeRows(probe.detections.labels),
+        counts: reshapeRows(probe.detections.counts),
+        scores: detected.scores,
+      }
+    : detected;
+
+  const { counts } = detections;
+  const maskPooled = see('mask_roi_pool', align(detections.boxes, counts, config.roiAlign.maskSize));
+  const maskFeatures = see('mask_head', maskHead(maskPooled, counts, heads.scope('mask_head'), config.mask, epsilon));
+  const logits = see('mask_logits_all_classes', maskPredictor(maskFeatures, counts, heads.scope('mask_predictor')));
+  const probabilities = see(
+    'mask_probs',
+    ops.selectChannel(logits, detections.labels, { activation: 'sigmoid', counts }),
+  );
+  const [rows, height, width] = probabilities.shape as [number, number, number];
+  const boxes = ops.scaleBoxes(detections.boxes, sizes, { counts });
+  const pasted = ops.pasteMasks(
+    reshape(probabilities, [images.length, rows / images.length, height, width]),
+    boxes,
+    sizes,
+    { counts, rule: config.mask.paste, threshold: config.mask.threshold },
+  );
+  return {
+    counts,
+    boxes,
+    scores: detected.scores,
+    labels: detections.labels,
+    regions: pasted.regions,
+    offsets: pasted.offsets,
+    bits: pasted.bits,
+  };
+}
+
+/** Any tensor as one of the recording under way, its shape unchanged. */
+function reshapeRows(tensor: TensorLike): SymbolicTensor {
+  return reshape(tensor, tensor.shape);
+}

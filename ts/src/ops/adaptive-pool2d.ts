@@ -1,0 +1,27 @@
+import { record, type SymbolicTensor, type TensorLike } from '../runtime/graph.js';
+import { invalid, requireOneOf } from '../runtime/validate.js';
+import { requirePair, type Pair } from './conv2d.js';
+
+export interface AdaptivePool2dOptions {
+  /** Size of the output; 1 pools each whole plane. */
+  readonly output: Pair;
+  /** Default "avg". */
+  readonly kind?: 'avg' | 'max' | undefined;
+}
+
+/**
+ * Pools to a given size: cell i of `output` cells covers floor(i * size / output) to ceil((i + 1) * size / output).
+ * @param input f32 [N, H, W, C], H and W at least 1
+ * @returns f32 [N, output, output, C]
+ * @throws InstasegError ERR_ARGUMENT, ERR_SHAPE
+ * @see torch.nn.functional.adaptive_avg_pool2d, adaptive_max_pool2d
+ */
+export function adaptivePool2d(input: TensorLike, options: AdaptivePool2dOptions): SymbolicTensor {
+  const output = requirePair('output', options?.output, 1);
+  if (output === undefined) throw invalid('output', 'an integer of at least 1, or two of them as [y, x]', output);
+  const { kind } = options;
+  return record('adaptivePool2d', [input], {
+    output,
+    kind: kind === undefined ? undefined : requireOneOf('kind', kind, ['avg', 'max']),
+  })[0]!;
+}

@@ -1,0 +1,27 @@
+import { record, withCount, type SymbolicTensor, type TensorLike } from '../runtime/graph.js';
+import { optionalNumber, requireNumbers, type CountOptions } from './box-options.js';
+
+export interface DecodeBoxesOptions extends CountOptions {
+  /** Divisors of dx, dy, dw, dh; default 1 each. */
+  readonly weights?: readonly number[] | undefined;
+  /** Upper limit of dw and dh before exp; default log(1000 / 16). */
+  readonly clip?: number | undefined;
+}
+
+/**
+ * Boxes moved and stretched by regression deltas: centre + d * side, side * exp(d). All arithmetic in f32; exp is
+ * correctly rounded, the same on every device.
+ * @param boxes f32 [N, K, 4] (x1, y1, x2, y2), or [1, K, 4] or [K, 4], which serve every image
+ * @param deltas f32 [N, K, C * 4] (dx, dy, dw, dh of each of C classes), or [rows, C * 4] with a row for each box
+ * @returns f32 [N, K, C, 4], or [K, C, 4] where both inputs have two dimensions
+ * @throws InstasegError ERR_ARGUMENT, ERR_SHAPE, ERR_DTYPE
+ * @see torchvision.models.detection._utils.BoxCoder.decode (Ren et al., Faster R-CNN, 2015)
+ */
+export function decodeBoxes(boxes: TensorLike, deltas: TensorLike, options: DecodeBoxesOptions = {}): SymbolicTensor {
+  const { weights, counts } = options;
+  const [output] = record('decodeBoxes', [boxes, deltas, counts], {
+    weights: weights === undefined ? undefined : requireNumbers('weights', weights),
+    clip: optionalNumber('clip', options.clip),
+  });
+  return withCount(output!, counts, output!.shape.length === 4 ? 1 : 0);
+}

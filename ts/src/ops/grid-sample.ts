@@ -1,0 +1,18 @@
+import { record, type SymbolicTensor, type TensorLike } from '../runtime/graph.js';
+
+export interface GridSampleOptions {
+  /** Whether -1 and 1 are the centres of the border pixels instead of their outer edges; default false. */
+  readonly alignCorners?: boolean | undefined;
+}
+
+/**
+ * Samples images bilinearly at given places; what lies outside is 0, and so are NaN and infinite places.
+ * @param input f32 [N, H, W, C]
+ * @param grid f32 [N, OH, OW, 2]: (x, y), where -1 to 1 spans the image
+ * @returns f32 [N, OH, OW, C]
+ * @throws InstasegError ERR_SHAPE, ERR_DTYPE
+ * @see torch.nn.functional.grid_sample
+ */
+export function gridSample(input: TensorLike, grid: TensorLike, options: GridSampleOptions = {}): SymbolicTensor {
+  return record('gridSample', [input, grid], { alignCorners: options.alignCorners })[0]!;
+}

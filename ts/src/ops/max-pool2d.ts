@@ -1,0 +1,63 @@
+import { record, type SymbolicTensor, type TensorLike } from '../runtime/graph.js';
+import type { Attributes } from '../runtime/addon.js';
+import { invalid } from '../runtime/validate.js';
+import { requirePair, type Pair } from './conv2d.js';
+
+export interface MaxPool2dOptions {
+  /** Size of the window. */
+  readonly kernel: Pair;
+  /** Pixels from window to window; default `kernel`. */
+  readonly stride?: Pair | undefined;
+  /** Pixels on each side that never win, at most half of the window; default 0. */
+  readonly padding?: Pair | undefined;
+  /** Pixels from tap to tap; default 1. */
+  readonly dilation?: Pair | undefined;
+  /** Adds a last window that covers the rest of the input, unless it would begin in the padding; default false. */
+  readonly ceilMode?: boolean | undefined;
+}
+
+/** Attributes of a sliding window that pooling ops share. */
+export function windowAttributes(options: Omit<MaxPool2dOptions, 'dilation'>): Attributes {
+  const kernel = requirePair('kernel', options?.kernel, 1);
+  if (kernel === undefined) throw invalid('kernel', 'an integer of at least 1, or two of them as [y, x]', kernel);
+  return {
+    kernel,
+    stride: requirePair('stride', options.stride, 1),
+    padding: requirePair('padding', options.padding, 0),
+    ceilMode: options.ceilMode,
+  };
+}
+
+/**
+ * The maximum of each window; NaN wins over numbers.
+ * @param input f32 [N, H, W, C]
+ * @returns f32 [N, OH, OW, C] with OH = floor((H + 2 padding - dilation (kernel - 1) - 1) / stride) + 1
+ * @throws InstasegError ERR_ARGUMENT, ERR_SHAPE where the window does not fit
+ * @see torch.nn.functional.max_pool2d
+ */
+export function maxPool2d(input: TensorLike, options: MaxPool2dOptions): SymbolicTensor {
+  return record('maxPool2d', [input], {
+    ...windowAttributes(options),
+    dilation: requirePair('dilation', options.dilation, 1),
+  })[0]!;
+}
+
+/**
+ * Like {@link maxPool2d}, and where each maximum lies, for {@link maxUnpool2d}. The first of equal maxima counts.
+ * @param input f32 [N, H, W, C]
+ * @returns `output` f32 [N, OH, OW, C]; `indices` i32 of that shape: y * W + x in the input. A window without any input
+ *   pixel (possible with dilation) gives -infinity and index 0.
+ * @throws InstasegError ERR_ARGUMENT, ERR_SHAPE
+ * @see torch.nn.functional.max_pool2d with return_indices
+ */
+export function maxPool2dWithIndices(
+  input: TensorLike,
+  options: MaxPool2dOptions,
+): { output: SymbolicTensor; indices: SymbolicTensor } {
+  const [output, indices] = record('maxPool2d', [input], {
+    ...windowAttributes(options),
+    dilation: requirePair('dilation', options.dilation, 1),
+    indices: true,
+  });
+  return { output: output!, indices: indices! };
+}

@@ -1,0 +1,87 @@
+import { record, withCount, type SymbolicTensor, type TensorLike } from '../runtime/graph.js';
+import { requireOneOf } from '../runtime/validate.js';
+import { optionalNumber, type CountOptions } from './box-options.js';
+
+export interface PasteMasksOptions extends CountOptions {
+  /**
+   * "torchvision" (default): the mask gets a border of zeros, the box grows accordingly and is cut to whole pixels, the
+   * mask is resized to it; pixels above the threshold are set.
+   * "detectron2": the mask is sampled at pixel centres within the box as it is; pixels from the threshold on are set.
+   */
+  readonly rule?: 'torchvision' | 'detectron2' | undefined;
+  /** Default 0.5. */
+  readonly threshold?: number | undefined;
+}
+
+/** @internal */
+export function pasteAttributes({ rule, threshold }: PasteMasksOptions): { rule?: string; threshold?: number } {
+  return {
+    ...(rule !== undefined && { rule: requireOneOf('rule', rule, ['torchvision', 'detectron2']) }),
+    ...(threshold !== undefined && { threshold: optionalNumber('threshold', threshold)! }),
+  };
+}
+
+/** Where masks lie: each has pixels only in its region of the image. */
+export interface PastedRegions {
+  /** i32 [N, K, 4]: x, y, width and height of the region, all 0 where no pixel of the image is covered. */
+  readonly regions: SymbolicTensor;
+  /** i32 [N, K]: where each region begins in the values, in 32-bit words (or in values of the soft result). */
+  readonly offsets: SymbolicTensor;
+}
+
+export interface PastedMasks extends PastedRegions {
+  /**
+   * u8, its length known when the plan has run: for each region rows top to bottom, each of ceil(width / 32)
+   * little-endian 32-bit words; pixel x is bit x & 31 of word x >> 5, bits past the width are 0.
+   */
+  readonly bits: SymbolicTensor;
+}
+
+export interface SoftMasks extends PastedRegions {
+  /** f32, its length known when the plan has run: for each region height x width probabilities, before the threshold. */
+  readonly values: SymbolicTensor;
+}
+
+/**
+ * Masks resized into their boxes, stored only inside them: the memory is the sum of the regions.
+ * @param masks f32 probabilities [N, K, mh, mw], or [N * K, mh, mw]
+ * @param boxes f32 [N, K, 4] (x1, y1, x2, y2) in the original images
+ * @param sizes i32 [N, 4], of which height and width of the original image come first
+ * @throws InstasegError ERR_ARGUMENT, ERR_SHAPE, ERR_DTYPE; ERR_OUT_OF_MEMORY above 8 GB when it runs
+ * @see torchvision.models.detection.roi_heads.paste_masks_in_image, detectron2.layers.paste_masks_in_image
+ */
+export function pasteMasks(
+  masks: TensorLike,
+  boxes: TensorLike,
+  sizes: TensorLike,
+  options: PasteMasksOptions = {},
+): PastedMasks {
+  const [regions, offsets, bits] = record(
+    'pasteMasks',
+    [masks, boxes, sizes, options.counts],
+    pasteAttributes(options),
+  );
+  return {
+    regions: withCount(regions!, options.counts, 1),
+    offsets: withCount(offsets!, options.counts, 1),
+    bits: bits!,
+  };
+}
+
+/** The probabilities that {@link pasteMasks} compares with its threshold. */
+export function pasteSoftMasks(
+  masks: TensorLike,
+  boxes: TensorLike,
+  sizes: TensorLike,
+  options: Omit<PasteMasksOptions, 'threshold'> = {},
+): SoftMasks {
+  const [regions, offsets, values] = record('pasteMasks', [masks, boxes, sizes, options.counts], {
+    ...pasteAttributes(options),
+    output: 'soft',
+  });
+  return {
+    regions: withCount(regions!, options.counts, 1),
+    offsets: withCount(offsets!, options.counts, 1),
+    values: values!,
+  };
+}

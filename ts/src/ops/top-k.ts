@@ -1,0 +1,30 @@
+import { record, withCount, type SymbolicTensor, type TensorLike } from '../runtime/graph.js';
+import { requireInteger } from '../runtime/validate.js';
+
+export interface TopKOptions {
+  /** How many values of each row. */
+  readonly k: number;
+  /** i32 [R]: valid entries of each row; default all. */
+  readonly counts?: TensorLike | undefined;
+}
+
+export interface TopK {
+  /** f32 [R, k'], descending; k' = min(k, M). */
+  readonly values: SymbolicTensor;
+  /** i32 [R, k']: their positions in the row. */
+  readonly indices: SymbolicTensor;
+  /** i32 [R]: min(k, valid entries). */
+  readonly counts: SymbolicTensor;
+}
+
+/**
+ * The k largest values of each row, largest first; of equal values the lower index first. NaN comes after every number
+ * (PyTorch puts it first).
+ * @param input f32 [R, M]
+ * @throws InstasegError ERR_ARGUMENT, ERR_SHAPE, ERR_DTYPE
+ * @see torch.topk
+ */
+export function topK(input: TensorLike, options: TopKOptions): TopK {
+  const [values, indices, counts] = record('topK', [input, options.counts], { k: requireInteger('k', options.k, 0) });
+  return { values: withCount(values!, counts, 1), indices: withCount(indices!, counts, 1), counts: counts! };
+}

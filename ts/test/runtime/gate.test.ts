@@ -1,0 +1,67 @@
+import test from 'ava';
+import { InstasegError } from '../../src/index.js';
+import { Gate } from '../../src/runtime/gate.js';
+
+function deferred(): { promise: Promise<void>; resolve: () => void } {
+  let resolve!: () => void;
+  const promise = new Promise<void>((done) => (resolve = done));
+  return { promise, resolve };
+}
+
+test('at most so many pass at once, in the order of the calls', async (t) => {
+  const gate = new Gate(2, 10);
+  const holds = Array.from({ length: 5 }, deferred);
+  const order: number[] = [];
+  let inside = 0;
+  let most = 0;
+  const all = holds.map(({ promise }, i) =>
+    gate.pass(async () => {
+      order.push(i);
+      most = Math.max(most, (inside += 1));
+      await promise;
+      inside -= 1;
+    }),
+  );
+  for (const { resolve } of holds) resolve();
+  await Promise.all(all);
+  t.deepEqual(order, [0, 1, 2, 3, 4]);
+  t.is(most, 2);
+});
+
+test('a full queue refuses with ERR_OVERLOADED and recovers', async (t) => {
+  const gate = new Gate(1, 1);
+  const hold = deferred();
+  const first = gate.pass(() => hold.promise);
+  const second = gate.pass(() => Promise.resolve('second'));
+  const error = await t.throwsAsync(
+    gate.pass(() => Promise.resolve()),
+    { instanceOf: InstasegError },
+  );
+  t.is(error.code, 'ERR_OVERLOADED');
+  hold.resolve();
+  await first;
+  t.is(await second, 'second');
+  t.is(await gate.pass(() => Promise.resolve('third')), 'third');
+});
+
+test('an abort takes a waiting call out of the queue', async (t) => {
+  const gate = new Gate(1, 2);
+  const hold = deferred();
+  const first = gate.pass(() => hold.promise);
+  const controller = new AbortController();
+  let ran = false;
+  const waiting = gate.pass(async () => void (ran = true), controller.signal);
+  const reason = new Error('changed my mind');
+  controller.abort(reason);
+  t.is(await t.throwsAsync(waiting), reason);
+  hold.resolve();
+  await first;
+  t.false(ran);
+  t.is(await gate.pass(() => Promise.resolve(1)), 1);
+});
+
+test('a failing call leaves its place', async (t) => {
+  const gate = new Gate(1, 1);
+  await t.throwsAsync(gate.pass(() => Promise.reject(new Error('failed'))));
+  t.is(await gate.pass(() => Promise.resolve(1)), 1);
+});
