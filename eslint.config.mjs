@@ -18,6 +18,12 @@ export default tseslint.config(
       '@typescript-eslint/prefer-promise-reject-errors': 'off',
       '@typescript-eslint/only-throw-error': 'off',
       '@typescript-eslint/no-non-null-assertion': 'off',
+      // Methods are passed unbound to Error.captureStackTrace, which only compares them.
+      '@typescript-eslint/unbound-method': 'off',
+      '@typescript-eslint/restrict-template-expressions': [
+        'error',
+        { allowNumber: true, allowBoolean: true, allowArray: true },
+      ],
       // node-gyp-build is CommonJS with `export =`.
       '@typescript-eslint/no-require-imports': ['error', { allowAsImport: true }],
     },
@@ -25,11 +31,21 @@ export default tseslint.config(
   {
     // Imports run down the layers only: cli > models > nn > ops > runtime; see docs/architecture.md.
     files: ['ts/src/runtime/**/*.ts'],
-    rules: { '@typescript-eslint/no-restricted-imports': ['error', { patterns: ['**/ops/*', '**/nn/*', '**/models/*', '**/cli/*', '**/weights/*', '**/image/*', '**/masks/*'] }] },
+    rules: {
+      '@typescript-eslint/no-restricted-imports': [
+        'error',
+        { patterns: ['**/ops/*', '**/nn/*', '**/models/*', '**/cli/*', '**/weights/*', '**/image/*', '**/masks/*'] },
+      ],
+    },
   },
   {
     files: ['ts/src/ops/**/*.ts'],
-    rules: { '@typescript-eslint/no-restricted-imports': ['error', { patterns: ['**/nn/*', '**/models/*', '**/cli/*', '**/weights/*', '**/image/*', '**/masks/*'] }] },
+    rules: {
+      '@typescript-eslint/no-restricted-imports': [
+        'error',
+        { patterns: ['**/nn/*', '**/models/*', '**/cli/*', '**/weights/*', '**/image/*', '**/masks/*'] },
+      ],
+    },
   },
   {
     files: ['ts/src/nn/**/*.ts'],
@@ -38,10 +54,26 @@ export default tseslint.config(
   {
     // The command line uses what every user of the package has.
     files: ['ts/src/cli/**/*.ts'],
-    rules: { '@typescript-eslint/no-restricted-imports': ['error', { patterns: ['../ops/*', '../nn/*', '../models/*', '../runtime/*', '../weights/*', '../image/*', '../masks/*'] }] },
+    rules: {
+      '@typescript-eslint/no-restricted-imports': [
+        'error',
+        {
+          patterns: ['../ops/*', '../nn/*', '../models/*', '../runtime/*', '../weights/*', '../image/*', '../masks/*'],
+        },
+      ],
+    },
   },
   {
     files: ['scripts/**/*.mjs', 'examples/**/*.mjs', '*.mjs'],
-    languageOptions: { globals: { process: 'readonly', console: 'readonly', URL: 'readonly', performance: 'readonly', Buffer: 'readonly', setTimeout: 'readonly' } },
+    languageOptions: {
+      globals: {
+        process: 'readonly',
+        console: 'readonly',
+        URL: 'readonly',
+        performance: 'readonly',
+        Buffer: 'readonly',
+        setTimeout: 'readonly',
+      },
+    },
   },
 );

@@ -5,8 +5,12 @@ import { availableParallelism } from 'node:os';
 
 const require = createRequire(import.meta.url);
 const cmakeJs = require.resolve('cmake-js/bin/cmake-js');
-const result = spawnSync(process.execPath, [cmakeJs, 'compile', '--parallel', String(availableParallelism()), ...process.argv.slice(2)], {
-  stdio: 'inherit',
-});
+const result = spawnSync(
+  process.execPath,
+  [cmakeJs, 'compile', '--parallel', String(availableParallelism()), ...process.argv.slice(2)],
+  {
+    stdio: 'inherit',
+  },
+);
 if (result.error) throw result.error;
 process.exit(result.status ?? 1);

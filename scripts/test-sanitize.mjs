@@ -25,15 +25,11 @@ run(process.execPath, [
 ]);
 
 const library = execFileSync('g++', ['-print-file-name=libasan.so'], { encoding: 'utf8' }).trim();
-run(
-  process.execPath,
-  ['scripts/test.mjs', 'dist/test/ops/**/*.test.js', 'dist/test/runtime/**/*.test.js'],
-  {
-    INSTASEG_ADDON: `${root}build-sanitize/Release/instaseg.node`,
-    INSTASEG_POISON: '1',
-    LD_PRELOAD: library,
-    // Node keeps much of its memory until it exits; exit checks of leaks would report that.
-    ASAN_OPTIONS: 'detect_leaks=0:alloc_dealloc_mismatch=0',
-    UBSAN_OPTIONS: 'print_stacktrace=1',
-  },
-);
+run(process.execPath, ['scripts/test.mjs', 'dist/test/ops/**/*.test.js', 'dist/test/runtime/**/*.test.js'], {
+  INSTASEG_ADDON: `${root}build-sanitize/Release/instaseg.node`,
+  INSTASEG_POISON: '1',
+  LD_PRELOAD: library,
+  // Node keeps much of its memory until it exits; exit checks of leaks would report that.
+  ASAN_OPTIONS: 'detect_leaks=0:alloc_dealloc_mismatch=0',
+  UBSAN_OPTIONS: 'print_stacktrace=1',
+});

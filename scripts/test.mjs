@@ -6,7 +6,9 @@ import { createInterface } from 'node:readline';
 
 const require = createRequire(import.meta.url);
 const ava = join(dirname(require.resolve('ava')), 'cli.mjs');
-const child = spawn(process.execPath, [ava, '--tap', ...process.argv.slice(2)], { stdio: ['ignore', 'pipe', 'inherit'] });
+const child = spawn(process.execPath, [ava, '--tap', ...process.argv.slice(2)], {
+  stdio: ['ignore', 'pipe', 'inherit'],
+});
 
 const count = { passed: 0, failed: 0, skipped: 0 };
 let showing = false;
@@ -30,6 +32,8 @@ for await (const line of createInterface({ input: child.stdout })) {
     count.passed += 1;
   }
 }
-const code = await new Promise((resolve) => (child.exitCode === null ? child.on('close', resolve) : resolve(child.exitCode)));
+const code = await new Promise((resolve) =>
+  child.exitCode === null ? child.on('close', resolve) : resolve(child.exitCode),
+);
 console.log(`${count.passed} passed, ${count.failed} failed, ${count.skipped} skipped`);
 process.exit(code ?? 1);

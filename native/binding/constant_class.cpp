@@ -48,8 +48,8 @@ const std::shared_ptr<Constant>& ConstantClass::constant() const {
 
 ConstantClass& ConstantClass::from(const Napi::Value& value) {
   const auto object = value.As<Napi::Object>();
-  require(value.IsObject() && object.InstanceOf(AddonData::of(value.Env()).constant_class.Value()),
-          ErrorCode::argument, "expected a constant");
+  require(value.IsObject() && object.InstanceOf(AddonData::of(value.Env()).constant_class.Value()), ErrorCode::argument,
+          "expected a constant");
   return *Unwrap(object);
 }
 

@@ -17,7 +17,8 @@ DeviceClass::DeviceClass(const Napi::CallbackInfo& info) : ObjectWrap(info) {
     if (const Napi::Value threads = options.Get("threads"); threads.IsNumber()) {
       native.threads = threads.As<Napi::Number>().Int32Value();
     }
-    if (const Napi::Value isa = options.Get("isa"); isa.IsString()) native.isa = isa_from_name(isa.ToString().Utf8Value());
+    if (const Napi::Value isa = options.Get("isa"); isa.IsString())
+      native.isa = isa_from_name(isa.ToString().Utf8Value());
     if (const Napi::Value variant = options.Get("variant"); variant.IsString()) native.variant = variant.ToString();
     if (const Napi::Value limit = options.Get("memoryLimit"); limit.IsNumber()) {
       native.memory_limit = limit.As<Napi::Number>().Int64Value();

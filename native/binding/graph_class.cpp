@@ -53,19 +53,20 @@ Napi::Value GraphClass::compile(const Napi::CallbackInfo& info) {
     const std::shared_ptr<Completions> completions = AddonData::of(info.Env()).completions;
     completions->begin();
     auto plan = std::make_shared<std::shared_ptr<const Plan>>();
-    device->submit({.work = [graph = graph_, outputs, plan,
-                             target = device->target()](ThreadPool&) { *plan = std::make_shared<Plan>(graph, outputs, target); },
+    device->submit({.work = [graph = graph_, outputs, plan, target = device->target()](
+                                ThreadPool&) { *plan = std::make_shared<Plan>(graph, outputs, target); },
                     .cancel = std::make_shared<CancelFlag>(false),
-                    .done = [completions, deferred, plan, device](std::exception_ptr error) {
-                      completions->post([completions, deferred, plan, device, error](Napi::Env env) {
-                        completions->end();
-                        if (error) {
-                          deferred.Reject(to_js_error(env, error).Value());
-                        } else {
-                          deferred.Resolve(PlanClass::create(env, *plan, device));
-                        }
-                      });
-                    }});
+                    .done =
+                        [completions, deferred, plan, device](std::exception_ptr error) {
+                          completions->post([completions, deferred, plan, device, error](Napi::Env env) {
+                            completions->end();
+                            if (error) {
+                              deferred.Reject(to_js_error(env, error).Value());
+                            } else {
+                              deferred.Resolve(PlanClass::create(env, *plan, device));
+                            }
+                          });
+                        }});
     return deferred.Promise();
   });
 }

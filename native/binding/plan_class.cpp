@@ -43,39 +43,39 @@ Napi::Value PlanClass::run(const Napi::CallbackInfo& info) {
                            run->inputs.clear();
                          },
                      .cancel = run->cancel,
-                     .done = [completions, deferred, run, device = device_](std::exception_ptr error) {
-                       if (error) {
-                         run->inputs.clear();
-                         run->outputs.clear();
-                       }
-                       completions->post([completions, deferred, run, device, error](Napi::Env env) {
-                         completions->end();
-                         if (error) {
-                           deferred.Reject(to_js_error(env, error).Value());
-                           return;
-                         }
-                         auto outputs = Napi::Array::New(env, run->outputs.size());
-                         for (uint32_t i = 0; i < run->outputs.size(); ++i) {
-                           outputs.Set(i, to_js(env, run->outputs[i]));
-                         }
-                         run->outputs.clear();
-                         auto result = Napi::Object::New(env);
-                         result.Set("outputs", outputs);
-                         if (run->profile) {
-                           auto times = Napi::Array::New(env, run->step_milliseconds.size());
-                           for (uint32_t i = 0; i < run->step_milliseconds.size(); ++i) {
-                             times.Set(i, run->step_milliseconds[i]);
+                     .done =
+                         [completions, deferred, run, device = device_](std::exception_ptr error) {
+                           if (error) {
+                             run->inputs.clear();
+                             run->outputs.clear();
                            }
-                           result.Set("milliseconds", times);
-                         }
-                         deferred.Resolve(result);
-                       });
-                     }});
+                           completions->post([completions, deferred, run, device, error](Napi::Env env) {
+                             completions->end();
+                             if (error) {
+                               deferred.Reject(to_js_error(env, error).Value());
+                               return;
+                             }
+                             auto outputs = Napi::Array::New(env, run->outputs.size());
+                             for (uint32_t i = 0; i < run->outputs.size(); ++i) {
+                               outputs.Set(i, to_js(env, run->outputs[i]));
+                             }
+                             run->outputs.clear();
+                             auto result = Napi::Object::New(env);
+                             result.Set("outputs", outputs);
+                             if (run->profile) {
+                               auto times = Napi::Array::New(env, run->step_milliseconds.size());
+                               for (uint32_t i = 0; i < run->step_milliseconds.size(); ++i) {
+                                 times.Set(i, run->step_milliseconds[i]);
+                               }
+                               result.Set("milliseconds", times);
+                             }
+                             deferred.Resolve(result);
+                           });
+                         }});
     auto handle = Napi::Object::New(info.Env());
     handle.Set("promise", deferred.Promise());
-    handle.Set("cancel", Napi::Function::New(info.Env(), [cancel = run->cancel](const Napi::CallbackInfo&) {
-                 *cancel = true;
-               }));
+    handle.Set("cancel",
+               Napi::Function::New(info.Env(), [cancel = run->cancel](const Napi::CallbackInfo&) { *cancel = true; }));
     return handle;
   });
 }

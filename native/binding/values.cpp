@@ -85,8 +85,8 @@ HostTensor to_host_tensor(const Napi::Value& value, const std::shared_ptr<HostAl
   require(!tensor.shape.dynamic(), ErrorCode::shape, "an input's shape must be complete; received ", tensor.shape);
   const auto [data, bytes] = to_bytes(object.Get("data"));
   const size_t expected = static_cast<size_t>(tensor.shape.elements()) * size_of(tensor.dtype);
-  require(bytes == expected, ErrorCode::shape, "data has ", bytes, " bytes; ", name_of(tensor.dtype), " ",
-          tensor.shape, " needs ", expected);
+  require(bytes == expected, ErrorCode::shape, "data has ", bytes, " bytes; ", name_of(tensor.dtype), " ", tensor.shape,
+          " needs ", expected);
   tensor.buffer = std::make_shared<HostBuffer>(allocator->allocate(bytes));
   if (bytes) std::memcpy(tensor.buffer->data(), data, bytes);
   return tensor;

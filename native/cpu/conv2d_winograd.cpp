@@ -40,10 +40,10 @@ constexpr float kSum = kA2 + kB2;
 constexpr float kProduct = kA2 * kB2;
 
 /// Tiles of a unit of work and channels of its chunk: their part of M stays in the L2 cache.
-constexpr int64_t kBlockTiles = 48;
+constexpr int64_t kBlockTiles = 72;
 constexpr int64_t kChunkPanels = 4;
-/// V of the tiles that are transformed before their products begin.
-constexpr int64_t kGroupBytes = 12 << 20;
+/// V of the tiles that are transformed before their products begin, where that is enough for all threads.
+constexpr int64_t kGroupBytes = 4 << 20;
 /// Values of k that a panel of 16 channels has in the L1 cache.
 constexpr int64_t kSlice = 256;
 /// Fewer tiles cannot hide that four times the weights are read.
@@ -342,6 +342,10 @@ class Winograd {
       m_rows[tile] = tile * width;
     }
 
+    // A panel's weights from k on, for one of the 36 products.
+    const auto weights = [&](int64_t point, int64_t panel, int64_t k) {
+      return u_ + ((point * geometry_.panels + first_panel + panel) * x_[3] + k) * kPanelColumns;
+    };
     PanelCall call;
     call.a = rows;
     call.a_stride = call.rows = count;
@@ -354,7 +358,8 @@ class Winograd {
         call.run = std::min(kSlice, x_[3] - k);
         call.resume = k > 0;
         for (int64_t panel = 0; panel < panels; ++panel) {
-          call.b = u_ + ((point * geometry_.panels + first_panel + panel) * x_[3] + k) * kPanelColumns;
+          call.b = weights(point, panel, k);
+          call.next_b = panel + 1 < panels ? weights(point, panel + 1, k) : nullptr;
           call.c = m + point * m_stride + panel * kPanelColumns;
           kGemmAvx2.panel(call);
         }
@@ -368,11 +373,12 @@ class Winograd {
       return values ? values + channel : nullptr;
     };
     const float* residual = from(In::kResidual);
-    TileOutput out{.scale = from(In::kScale),
-                   .bias = from(In::kBias),
-                   .row_stride = y_[2] * y_[3],
-                   .pixel_stride = y_[3],
-                   .relu = op_.activation == Activation::relu};
+    TileOutput out{};
+    out.scale = from(In::kScale);
+    out.bias = from(In::kBias);
+    out.row_stride = y_[2] * y_[3];
+    out.pixel_stride = y_[3];
+    out.relu = op_.activation == Activation::relu;
     for (int64_t tile = 0; tile < count; ++tile) {
       const Position at = position(first + begin + tile);
       const int64_t offset = ((at.image * y_[1] + at.y) * y_[2] + at.x) * y_[3];

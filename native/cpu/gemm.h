@@ -58,6 +58,8 @@ struct PanelCall {
   int64_t run = 0;
   /// [k][16]
   const float* b = nullptr;
+  /// As many weights, for the next call: fetched into the L2 cache meanwhile. Or null.
+  const float* next_b = nullptr;
   /// Row r starts at c + c_rows[r]; `columns` (1 to 16) of the panel are stored.
   float* c = nullptr;
   const int64_t* c_rows = nullptr;

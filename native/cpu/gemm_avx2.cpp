@@ -4,6 +4,8 @@
 #ifdef INSTASEG_X86
 #include <immintrin.h>
 
+#include <algorithm>
+
 #include "cpu/gemm_activation.h"
 
 namespace instaseg::cpu {
@@ -93,8 +95,17 @@ INSTASEG_AVX2 inline void tile(const PanelCall& call, int64_t row, const Masks& 
 
 template <bool Full>
 INSTASEG_AVX2 inline void rows(const PanelCall& call, const Masks& masks) {
+  // The next weights are fetched in equal shares before the tiles.
+  const int64_t lines = call.next_b ? call.taps * call.run : 0;
+  const int64_t share = lines / (call.rows / kTileRows + 1) + 1;
+  int64_t line = 0;
   int64_t row = 0;
-  for (; row + kTileRows <= call.rows; row += kTileRows) tile<6, Full>(call, row, masks);
+  for (; row + kTileRows <= call.rows; row += kTileRows) {
+    for (const int64_t end = std::min(line + share, lines); line < end; ++line) {
+      _mm_prefetch(reinterpret_cast<const char*>(call.next_b + line * kPanelColumns), _MM_HINT_T1);
+    }
+    tile<6, Full>(call, row, masks);
+  }
   switch (call.rows - row) {
     case 5:
       return tile<5, Full>(call, row, masks);

@@ -33,8 +33,7 @@ const KernelRegistration<Relu> reference_row{{.run = reference}};
 const KernelRegistration<Relu> baseline_row{{.variant = "baseline", .rank = 10, .run = parallel<span_baseline>}};
 #ifdef INSTASEG_X86
 INSTASEG_AVX2 void span_avx2(const float* x, float* y, int64_t count) { span(x, y, count); }
-const KernelRegistration<Relu> avx2_row{
-    {.variant = "avx2", .isa = Isa::avx2, .rank = 20, .run = parallel<span_avx2>}};
+const KernelRegistration<Relu> avx2_row{{.variant = "avx2", .isa = Isa::avx2, .rank = 20, .run = parallel<span_avx2>}};
 #endif
 
 }  // namespace

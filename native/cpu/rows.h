@@ -23,9 +23,7 @@ class ValidRows {
   int64_t total() const { return total_; }
   int64_t groups() const { return groups_; }
   int64_t capacity() const { return counts_ ? capacity_ : rows_; }
-  int64_t count(int64_t group) const {
-    return counts_ ? std::clamp<int64_t>(counts_[group], 0, capacity_) : rows_;
-  }
+  int64_t count(int64_t group) const { return counts_ ? std::clamp<int64_t>(counts_[group], 0, capacity_) : rows_; }
   /// Row in the tensor of the i-th valid row.
   int64_t row(int64_t i) const {
     if (!counts_) return i;

@@ -30,8 +30,8 @@ inline void require_counts(const char* op, const TensorSpec& counts, int64_t row
   require_dtype(op, "counts", counts, DType::i32);
   require_rank(op, "counts", counts, 1);
   const int64_t groups = counts.shape[0];
-  require(groups > 0 && rows % groups == 0, ErrorCode::shape, op, ": ", rows,
-          " rows cannot be split evenly over the ", groups, " counts");
+  require(groups > 0 && rows % groups == 0, ErrorCode::shape, op, ": ", rows, " rows cannot be split evenly over the ",
+          groups, " counts");
 }
 
 /// Output size of a sliding window; throws ERR_SHAPE when the window does not fit.

@@ -24,8 +24,7 @@ class Constant {
   void write(int64_t offset, std::string_view source_dtype, const void* data, size_t bytes);
 
   /// The packed form called `key`, made on first use and shared by all plans.
-  std::shared_ptr<const void> packed(const std::string& key,
-                                     const std::function<std::shared_ptr<const void>()>& make);
+  std::shared_ptr<const void> packed(const std::string& key, const std::function<std::shared_ptr<const void>()>& make);
 
  private:
   DType dtype_;

@@ -13,8 +13,8 @@ void check_arity(const OpSchema& schema, std::vector<ValueId>& inputs) {
   require(variadic || inputs.size() <= slots, ErrorCode::argument, schema.name, ": expected at most ", slots,
           " inputs; received ", inputs.size());
   if (!variadic) inputs.resize(slots, kAbsent);
-  require(inputs.size() >= slots, ErrorCode::argument, schema.name, ": expected at least ", slots,
-          " inputs; received ", inputs.size());
+  require(inputs.size() >= slots, ErrorCode::argument, schema.name, ": expected at least ", slots, " inputs; received ",
+          inputs.size());
   for (size_t i = 0; i < inputs.size(); ++i) {
     const std::string& name = schema.inputs[std::min(i, slots - 1)];
     require(inputs[i] != kAbsent || name.ends_with("?"), ErrorCode::argument, schema.name, ": input \"", name,

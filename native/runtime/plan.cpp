@@ -117,8 +117,8 @@ void Plan::select_kernels() {
     const Specs inputs = graph_.specs(node.inputs);
     const Specs outputs = graph_.specs(node.outputs);
     PlanStep step{.node = node};
-    step.kernel = &Registry::instance().select(*node.schema, node.op.get(), inputs, target_.device, target_.isa,
-                                               target_.variant);
+    step.kernel =
+        &Registry::instance().select(*node.schema, node.op.get(), inputs, target_.device, target_.isa, target_.variant);
     step.flops = node.schema->flops(node.op.get(), inputs, outputs);
     for (const Specs* specs : {&inputs, &outputs}) {
       for (const TensorSpec& spec : *specs) {
@@ -128,8 +128,8 @@ void Plan::select_kernels() {
     if (const KernelRow& row = *step.kernel; row.pack) {
       const ValueId weight = node.inputs[row.packed_input];
       const std::shared_ptr<Constant>& constant = graph_.values()[graph_.values()[weight].root].constant;
-      require(constant != nullptr, ErrorCode::argument, node.schema->name, ": ",
-              node.schema->inputs[row.packed_input], " must be a constant");
+      require(constant != nullptr, ErrorCode::argument, node.schema->name, ": ", node.schema->inputs[row.packed_input],
+              " must be a constant");
       // An alias (reshape) of a constant packs under its own shape.
       const TensorView view{graph_.spec(weight).dtype, graph_.spec(weight).shape, constant->view().data};
       std::ostringstream key;
@@ -241,15 +241,14 @@ void Plan::run(Run& run, ThreadPool& pool) const {
       outputs.push_back(offsets_[id] == kNoMemory ? TensorView{values[id].spec.dtype, values[id].spec.shape, nullptr}
                                                   : resolve(id));
     }
-    KernelContext context{.inputs = inputs,
-                          .outputs = outputs,
-                          .pool = pool,
-                          .cancel = run.cancel.get(),
-                          .workspace = arena.at(step.workspace_offset, step.workspace_bytes),
-                          .packed = step.packed.get(),
-                          .allocate_output = [&](size_t output, const Shape& shape) {
-                            return own(step.node.outputs[output], shape);
-                          }};
+    KernelContext context{
+        .inputs = inputs,
+        .outputs = outputs,
+        .pool = pool,
+        .cancel = run.cancel.get(),
+        .workspace = arena.at(step.workspace_offset, step.workspace_bytes),
+        .packed = step.packed.get(),
+        .allocate_output = [&](size_t output, const Shape& shape) { return own(step.node.outputs[output], shape); }};
     step.kernel->run(step.node.op.get(), context);
     if (run.profile) {
       run.step_milliseconds.push_back(

@@ -75,7 +75,7 @@ class Plan {
   Target target_;
   std::vector<PlanStep> steps_;
   /// Per value: where its memory comes from. Arena offset, or one of the markers below.
-  static constexpr int64_t kNoMemory = -1;  // inputs, constants, aliases, unused and dynamic values
+  static constexpr int64_t kNoMemory = -1;   // inputs, constants, aliases, unused and dynamic values
   static constexpr int64_t kOwnMemory = -2;  // outputs of the plan
   std::vector<int64_t> offsets_;
   int64_t arena_bytes_ = 0;

@@ -14,7 +14,8 @@ void Registry::add_op(OpSchema schema) { ops_.push_back(std::move(schema)); }
 void Registry::add_kernel(KernelRow row) { kernels_.push_back(std::move(row)); }
 
 const OpSchema& Registry::op(std::string_view name) const {
-  const auto found = std::find_if(ops_.begin(), ops_.end(), [&](const OpSchema& schema) { return schema.name == name; });
+  const auto found =
+      std::find_if(ops_.begin(), ops_.end(), [&](const OpSchema& schema) { return schema.name == name; });
   require(found != ops_.end(), ErrorCode::argument, "unknown op \"", name, "\"");
   return *found;
 }

@@ -12,7 +12,13 @@ import type { Plan, ResultOf } from '../runtime/plan.js';
 import { Tensor } from '../runtime/tensor.js';
 import { invalid, requireInteger, requireNumber, requireSignal } from '../runtime/validate.js';
 import { overrideConfig, type ConfigOverrides, type MaskRcnnConfig } from '../weights/families/config.js';
-import { featureScales, maskRcnn, type MaskRcnnGeometry, type MaskRcnnOutputs, type MaskRcnnProbe } from './mask-rcnn.js';
+import {
+  featureScales,
+  maskRcnn,
+  type MaskRcnnGeometry,
+  type MaskRcnnOutputs,
+  type MaskRcnnProbe,
+} from './mask-rcnn.js';
 import { SegmentationResult, type Instance } from './result.js';
 
 /** Everything left out is as the model's family defines it. */
@@ -218,7 +224,7 @@ export class InstanceSegmenter {
       const see = (name: string, tensor: unknown): void => {
         if (stages.includes(name)) Object.assign(seen, { [name]: tensor });
       };
-      const outputs = maskRcnn({ sizes: sizes!, images: symbols }, this.#parameters, config, geometry, {
+      const outputs = maskRcnn({ sizes: sizes, images: symbols }, this.#parameters, config, geometry, {
         ...options.probe,
         see,
       });
@@ -235,7 +241,6 @@ export class InstanceSegmenter {
   async #segmentOne(input: ImageInput, options: SegmentOptions): Promise<SegmentationResult> {
     const config = this.#configure(options);
     return this.#gate.pass(async () => {
-      this.#check();
       const started = performance.now();
       const job = this.#plan(await this.#decode(input, options), config);
       const decoded = performance.now();
@@ -250,7 +255,7 @@ export class InstanceSegmenter {
     options: SegmentBatchOptions,
   ): Promise<PromiseSettledResult<SegmentationResult>[]> {
     const config = this.#configure(options);
-    const results: PromiseSettledResult<SegmentationResult>[] = new Array(inputs.length);
+    const results = new Array<PromiseSettledResult<SegmentationResult>>(inputs.length);
     const jobs = new Map<number, Job>();
     await Promise.all(
       inputs.map((input, i) =>
@@ -313,7 +318,6 @@ export class InstanceSegmenter {
 
   async #forward(jobs: readonly Job[], config: MaskRcnnConfig, signal: AbortSignal | undefined): Promise<Instance[][]> {
     if (jobs.length === 0) return [];
-    this.#check();
     const geometry = geometryOf(jobs, config);
     const plan = await this.#plans.get(planKey(jobs, geometry, config), () => this.#compile(jobs, config, geometry));
     const outputs = await plan.run(inputTensors(jobs), { signal });
@@ -322,7 +326,7 @@ export class InstanceSegmenter {
 
   #compile(jobs: readonly Job[], config: MaskRcnnConfig, geometry: MaskRcnnGeometry): Promise<Plan<MaskRcnnOutputs>> {
     return this.#device.compile(inputSpecs(jobs), (sizes, ...images) =>
-      maskRcnn({ sizes: sizes!, images }, this.#parameters, config, geometry),
+      maskRcnn({ sizes: sizes, images }, this.#parameters, config, geometry),
     );
   }
 

@@ -1,6 +1,7 @@
 /**
  * Loads the native addon and types its whole surface. Nothing else in the package touches the addon directly.
  */
+import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import nodeGypBuild = require('node-gyp-build');
 import { InstasegError, type ErrorCode } from './errors.js';
@@ -86,9 +87,10 @@ export interface NativeAddon {
 const PACKAGE_ROOT = join(__dirname, '..', '..', '..');
 
 function load(): NativeAddon {
+  // Another build of the addon, for tests (sanitizers).
   const path = process.env['INSTASEG_ADDON'];
   try {
-    return (path ? require(path) : nodeGypBuild(PACKAGE_ROOT)) as NativeAddon;
+    return (path ? createRequire(__filename)(path) : nodeGypBuild(PACKAGE_ROOT)) as NativeAddon;
   } catch (cause) {
     throw new InstasegError(
       'ERR_ADDON',

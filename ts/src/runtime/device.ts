@@ -89,7 +89,8 @@ export class Device {
     if (typeof name !== 'string' || !/^(auto|cpu|cuda(:\d+)?)$/.test(name)) {
       throw invalid('device', '"auto", "cpu", "cuda" or "cuda:N"', name);
     }
-    if (name.startsWith('cuda')) throw new InstasegError('ERR_DEVICE_UNAVAILABLE', `${name} is not available: ${NO_CUDA}`);
+    if (name.startsWith('cuda'))
+      throw new InstasegError('ERR_DEVICE_UNAVAILABLE', `${name} is not available: ${NO_CUDA}`);
     if (options.threads !== undefined) requireInteger('threads', options.threads, 1, 1024);
     if (options.memoryLimit !== undefined) requireInteger('memoryLimit', options.memoryLimit, 1);
     if (options.isa !== undefined) requireOneOf('isa', options.isa, ['baseline', 'avx2', 'avx512']);

@@ -2,7 +2,14 @@
  * Recording: ops called on symbolic tensors append to the graph of the recording that is under way. The native side
  * checks every call and infers its shapes at once, so there is one set of shape rules.
  */
-import { addon, callNative, type Attributes, type NativeConstant, type NativeDevice, type NativeGraph } from './addon.js';
+import {
+  addon,
+  callNative,
+  type Attributes,
+  type NativeConstant,
+  type NativeDevice,
+  type NativeGraph,
+} from './addon.js';
 import { InstasegError } from './errors.js';
 import { requireShape, Tensor, type DType } from './tensor.js';
 import { invalid, requireOneOf } from './validate.js';
@@ -141,7 +148,10 @@ export function withRecording<T>(recording: Recording, body: () => T): T {
 /** The recording under way. Throws ERR_ARGUMENT outside of device.run and device.compile. */
 export function currentRecording(): Recording {
   if (!current) {
-    throw new InstasegError('ERR_ARGUMENT', 'ops can only be called inside device.run(() => ...) or device.compile(...)');
+    throw new InstasegError(
+      'ERR_ARGUMENT',
+      'ops can only be called inside device.run(() => ...) or device.compile(...)',
+    );
   }
   return current;
 }

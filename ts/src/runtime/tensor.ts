@@ -74,7 +74,10 @@ export class Tensor<D extends NativeData = NativeData> implements NativeTensor {
     if (!dtypeFits(data, type)) throw invalid('data', `a typed array that holds ${type}`, data);
     const dims = requireShape('shape', shape ?? [data.length]);
     if (elementCount(dims) !== data.length) {
-      throw new InstasegError('ERR_SHAPE', `shape [${dims.join(', ')}] does not hold the ${data.length} elements of data`);
+      throw new InstasegError(
+        'ERR_SHAPE',
+        `shape [${dims.join(', ')}] does not hold the ${data.length} elements of data`,
+      );
     }
     return new Tensor(data, dims, type);
   }

@@ -16,7 +16,12 @@ export function invalid(name: string, expected: string, received: unknown): Inst
   return new InstasegError('ERR_ARGUMENT', `${name} must be ${expected}; received ${show(received)}`);
 }
 
-export function requireInteger(name: string, value: unknown, minimum: number, maximum = Number.MAX_SAFE_INTEGER): number {
+export function requireInteger(
+  name: string,
+  value: unknown,
+  minimum: number,
+  maximum = Number.MAX_SAFE_INTEGER,
+): number {
   if (typeof value !== 'number' || !Number.isInteger(value) || value < minimum || value > maximum) {
     const range = maximum === Number.MAX_SAFE_INTEGER ? `of at least ${minimum}` : `from ${minimum} to ${maximum}`;
     throw invalid(name, `an integer ${range}`, value);

@@ -8,10 +8,7 @@ const arrays = { f32: Float32Array, i32: Int32Array, u8: Uint8Array } as const;
 function random(seed: number, shape: readonly number[], dtype: keyof typeof arrays): Tensor {
   const next = randomSource(seed);
   const length = shape.reduce((product, dim) => product * dim, 1);
-  return Tensor.from(
-    new arrays[dtype](Array.from({ length }, () => Math.floor(next() * 250))),
-    shape,
-  );
+  return Tensor.from(new arrays[dtype](Array.from({ length }, () => Math.floor(next() * 250))), shape);
 }
 
 forEachVariant(test, 'concat', 'joins any number of tensors along any axis', async (t, device) => {

@@ -6,10 +6,7 @@ import { refused, sameBits } from './checks.js';
 function image(seed: number, shape: readonly number[], array: typeof Uint8Array | typeof Float32Array): Tensor {
   const next = randomSource(seed);
   const length = shape.reduce((product, dim) => product * dim, 1);
-  return Tensor.from(
-    new array(Array.from({ length }, () => Math.floor(next() * 256))),
-    shape,
-  );
+  return Tensor.from(new array(Array.from({ length }, () => Math.floor(next() * 256))), shape);
 }
 
 forEachVariant(test, 'normalize', 'agrees with the definition, swapped or not', async (t, device) => {

@@ -15,10 +15,11 @@ function image(
   array: typeof Uint8Array | typeof Float32Array = Uint8Array,
 ): Tensor {
   const next = randomSource(seed);
-  return Tensor.from(
-    new array(Array.from({ length: height * width * 3 }, () => Math.floor(next() * 256))),
-    [height, width, 3],
-  );
+  return Tensor.from(new array(Array.from({ length: height * width * 3 }, () => Math.floor(next() * 256))), [
+    height,
+    width,
+    3,
+  ]);
 }
 
 function sizesOf(rows: readonly (readonly number[])[]): Tensor {

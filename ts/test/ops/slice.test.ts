@@ -42,10 +42,7 @@ forEachVariant(test, 'slice', 'takes blocks of any axes', async (t, device) => {
     ],
   ] as const;
   for (const dtype of ['f32', 'i32', 'u8'] as const) {
-    const input = Tensor.from(
-      new arrays[dtype](Array.from({ length: 360 }, (_, i) => i % 251)),
-      shape,
-    );
+    const input = Tensor.from(new arrays[dtype](Array.from({ length: 360 }, (_, i) => i % 251)), shape);
     for (const [begin, size] of blocks) {
       const output = await device.run(() => ops.slice(input, { begin, size }));
       const expected = shape.map((dim, axis) => (size[axis]! < 0 ? dim - begin[axis]! : size[axis]!));

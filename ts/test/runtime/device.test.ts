@@ -54,7 +54,7 @@ test('memory is counted, limited and given back', async (t) => {
   device.trim();
   t.is(device.memoryStats().cached, 0);
   const error = t.throws(() => device.constant('f32', [1 << 24]), { instanceOf: InstasegError });
-  t.is(error!.code, 'ERR_OUT_OF_MEMORY');
+  t.is(error.code, 'ERR_OUT_OF_MEMORY');
   t.is((await device.run(() => ops.relu(Tensor.zeros([10])))).length, 10);
   await device.dispose();
 });
@@ -65,7 +65,9 @@ test('dispose waits for work in flight, is idempotent, and final', async (t) => 
   await Promise.resolve();
   const disposed = device.dispose();
   t.is(device.dispose(), disposed);
-  await t.notThrowsAsync(running.then(() => undefined).catch((error: InstasegError) => t.is(error.code, 'ERR_DISPOSED')));
+  await t.notThrowsAsync(
+    running.then(() => undefined).catch((error: InstasegError) => t.is(error.code, 'ERR_DISPOSED')),
+  );
   await disposed;
   const error = await t.throwsAsync(
     device.run(() => ops.relu(Tensor.zeros([1]))),

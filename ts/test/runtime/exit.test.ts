@@ -51,7 +51,10 @@ test.serial('an idle device does not keep the process alive', async (t) => {
 test.serial('workers run at the same time and may be terminated in mid-run', async (t) => {
   const workers = Array.from(
     { length: 3 },
-    () => new Worker(`${BUSY}; busy().catch(() => {}); require('node:worker_threads').parentPort.postMessage('up');`, { eval: true }),
+    () =>
+      new Worker(`${BUSY}; busy().catch(() => {}); require('node:worker_threads').parentPort.postMessage('up');`, {
+        eval: true,
+      }),
   );
   await Promise.all(workers.map((worker) => new Promise((resolve) => worker.once('message', resolve))));
   await new Promise((resolve) => setTimeout(resolve, 100));

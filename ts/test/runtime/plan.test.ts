@@ -46,13 +46,13 @@ test('convolution, batch normalisation, addition and activation become one step 
   const inputs = [randomTensor(6, [1, 7, 5, 6]), randomTensor(7, [1, 7, 5, 8])];
   const specs = inputs.map(({ shape }) => f32(shape));
   const fused = await device.compile(specs, (x, other) =>
-    ops.relu(ops.add(ops.batchNorm(ops.conv2d(x!, weight, { padding: 1, bias: vector(8) }), norm), other!)),
+    ops.relu(ops.add(ops.batchNorm(ops.conv2d(x, weight, { padding: 1, bias: vector(8) }), norm), other)),
   );
   // Returning every intermediate forbids the fusion.
   const plain = await device.compile(specs, (x, other) => {
-    const convolved = ops.conv2d(x!, weight, { padding: 1, bias: vector(8) });
+    const convolved = ops.conv2d(x, weight, { padding: 1, bias: vector(8) });
     const normed = ops.batchNorm(convolved, norm);
-    const sum = ops.add(normed, other!);
+    const sum = ops.add(normed, other);
     return [convolved, normed, sum, ops.relu(sum)];
   });
   t.is(fused.steps.length, 1);
@@ -106,7 +106,11 @@ test('several runs in flight have their own memory', async (t) => {
   const inputs = Array.from({ length: 20 }, (_, i) => randomTensor(i + 1, [1000]));
   const results = await Promise.all(inputs.map((input) => plan.run([input])));
   results.forEach(({ data }, i) => {
-    assertClose(t, data, Array.from(inputs[i]!.data, (v) => Math.max(v, 0) + v));
+    assertClose(
+      t,
+      data,
+      Array.from(inputs[i]!.data, (v) => Math.max(v, 0) + v),
+    );
   });
 });
 
@@ -133,7 +137,7 @@ test('mistakes have codes and leave the device usable', async (t) => {
     'ERR_ARGUMENT',
   );
   await rejects(
-    device.run(async () => ops.relu(x)) as never,
+    device.run(() => Promise.resolve(ops.relu(x))),
     'ERR_ARGUMENT',
   );
   await rejects(
@@ -142,7 +146,7 @@ test('mistakes have codes and leave the device usable', async (t) => {
   );
   t.throws(() => ops.relu(x), { code: 'ERR_ARGUMENT' } as never);
   const plan = await device.compile([f32([4])], (y) => ops.relu(y));
-  await rejects(plan.run([]), 'ERR_SHAPE'.replace('SHAPE', 'ARGUMENT'));
+  await rejects(plan.run([]), 'ERR_ARGUMENT');
   await rejects(plan.run([Tensor.zeros([5])]), 'ERR_SHAPE');
   await rejects(plan.run([Tensor.zeros([4], 'i32')]), 'ERR_SHAPE');
   await rejects(plan.run([{ dtype: 'f32', shape: [4], data: new Float32Array(3) }]), 'ERR_SHAPE');

@@ -16,7 +16,8 @@ export function forEachVariant(
   for (const variant of new Set(rows.map((row) => row.variant))) {
     const least = levels.indexOf(rows.find((row) => row.variant === variant)!.isa);
     if (least > available) {
-      test.skip(`${op} [${variant}] ${title} (the processor has no ${levels[least]})`, async (t) => body(t, await open(variant)));
+      test.skip(`${op} [${variant}] ${title} (the processor has no ${levels[least]})`, async (t) =>
+        body(t, await open(variant)));
       continue;
     }
     test(`${op} [${variant}] ${title}`, async (t) => {
@@ -52,16 +53,26 @@ function count(shape: readonly number[]): number {
 }
 
 /** Uniform in [-scale, scale). */
-export function randomTensor(seed: number, shape: readonly number[], options: { scale?: number } = {}): Tensor<Float32Array> {
+export function randomTensor(
+  seed: number,
+  shape: readonly number[],
+  options: { scale?: number } = {},
+): Tensor<Float32Array> {
   const next = randomSource(seed);
   const scale = options.scale ?? 1;
-  return Tensor.from(Float32Array.from({ length: count(shape) }, () => (next() * 2 - 1) * scale), shape);
+  return Tensor.from(
+    Float32Array.from({ length: count(shape) }, () => (next() * 2 - 1) * scale),
+    shape,
+  );
 }
 
 /** Integers in [low, high] as f32: sums of products of small ones are exact, so results can be compared for equality. */
 export function integerTensor(seed: number, shape: readonly number[], low: number, high: number): Tensor<Float32Array> {
   const next = randomSource(seed);
-  return Tensor.from(Float32Array.from({ length: count(shape) }, () => low + Math.floor(next() * (high - low + 1))), shape);
+  return Tensor.from(
+    Float32Array.from({ length: count(shape) }, () => low + Math.floor(next() * (high - low + 1))),
+    shape,
+  );
 }
 
 export interface Tolerance {
@@ -89,7 +100,10 @@ export function assertClose(
       at = i;
     }
   }
-  t.true(worst <= 1, `${label}: element ${at} is ${actual[at]}, expected ${expected[at]} (${worst} times the tolerance)`);
+  t.true(
+    worst <= 1,
+    `${label}: element ${at} is ${actual[at]}, expected ${expected[at]} (${worst} times the tolerance)`,
+  );
 }
 
 /** NHWC to NCHW. */
