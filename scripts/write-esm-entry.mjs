@@ -1,6 +1,6 @@
 // Writes dist/src/index.mjs and index.d.mts: an ES module over the one CommonJS build, so that state (the loaded addon)
 // and classes (instanceof) exist once however the package is imported.
-import { readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 
@@ -12,10 +12,5 @@ writeFileSync(
   `${header}import instaseg from './index.js';\nexport const { ${names.join(', ')} } = instaseg;\n`,
 );
 writeFileSync(`${dist}index.d.mts`, `${header}export * from './index.js';\n`);
-// A bin file must be executable after a plain build too.
-const cli = `${dist}cli/main.js`;
-try {
-  if (!readFileSync(cli, 'utf8').startsWith('#!')) throw new Error('cli/main.js has no #! line');
-} catch (error) {
-  if (error.code !== 'ENOENT') throw error;
-}
+// npm sets the bit when it installs the package; a clone's own build has to do it.
+chmodSync(`${dist}cli/main.js`, 0o755);

@@ -1,5 +1,36 @@
 /** instaseg's public API. Importing it loads nothing native; the addon is loaded on first use. */
 export { InstasegError, type ErrorCode } from './runtime/errors.js';
+
+// Models.
+export { load, type LoadOptions } from './models/load.js';
+export {
+  InstanceSegmenter,
+  type ModelDeviceInfo,
+  type SegmentBatchOptions,
+  type SegmenterOptions,
+  type SegmentOptions,
+  type StreamOptions,
+} from './models/segmenter.js';
+export { SegmentationResult, type CocoResult, type Instance, type Timings } from './models/result.js';
+
+// Images.
+export { decodeImage, type DecodedImage, type DecodeOptions } from './image/decode.js';
+export type { ImageInput, RawImage } from './image/input.js';
+export type { Overlay, OverlayFormat, OverlayOptions } from './image/overlay.js';
+
+// Masks.
+export { Mask } from './masks/mask.js';
+export type { Bitmap, MaskBits, Region } from './masks/bits.js';
+export type { MultiPolygon, Point, Polygon, PolygonOptions, Ring } from './masks/polygons.js';
+export { mergeRle, rleArea, rleToBbox, type Rle, type RleInput } from './masks/rle.js';
+export { boxIou, rleIou, type Box } from './masks/iou.js';
+export { rleFromBox, rleFromPolygons } from './masks/rasterize.js';
+
+// Weights.
+export { convertCheckpoint, type ConvertOptions, type ConvertProgress, type ConvertResult } from './weights/convert.js';
+export type { ConfigOverrides, MaskRcnnConfig } from './weights/families/config.js';
+
+// Devices and single kernels.
 export { Tensor, type DType } from './runtime/tensor.js';
 export { Constant, SymbolicTensor, reshape, type InputSpec, type TensorLike } from './runtime/graph.js';
 export { Plan, type ResultOf, type RunOptions, type StepInfo, type SymbolicResult } from './runtime/plan.js';
@@ -13,3 +44,9 @@ export {
   type MemoryStats,
 } from './runtime/device.js';
 export * as ops from './ops/index.js';
+
+// For tests and demonstrations: models of random, reproducible weights, whose detections mean nothing.
+export { seededWeights, type SeededRule, type SeededTensor } from './weights/seeded.js';
+export { writeSafetensors, type TensorSource, type WriteSafetensorsOptions } from './weights/safetensors.js';
+export { torchvisionTensors } from './weights/families/torchvision.js';
+export { configToMetadata } from './weights/families/config.js';

@@ -38,7 +38,9 @@ export interface DeviceInfo {
   readonly available: boolean;
   /** Why not, where it is not available. */
   readonly reason?: string;
+  /** The highest instruction set that the processor has; avx512 is used only when it is asked for. */
   readonly isa?: KernelRow['isa'];
+  /** Threads used by default. */
   readonly threads?: number;
 }
 

@@ -1,0 +1,67 @@
+/** instaseg convert: a checkpoint becomes a safetensors file that says what it is. */
+import { resolve } from 'node:path';
+import { convertCheckpoint } from '../index.js';
+import { EXIT, step, usageError } from './exit.js';
+import { classNamesOption, fromZero } from './options.js';
+import type { AddCommand } from './program.js';
+import { formatBytes, formatTable, printable } from './terminal.js';
+
+interface ConvertFlags {
+  readonly output: string;
+  readonly classNames?: string[];
+  readonly batchNormEpsilon?: number;
+}
+
+export const addConvertCommand: AddCommand = (program, { terminal, signal }, done) => {
+  program
+    .command('convert')
+    .summary('convert a checkpoint to safetensors')
+    .description(
+      "Convert a checkpoint (PyTorch .pth, safetensors) into safetensors with the model's whole configuration",
+    )
+    .argument('<in>', 'checkpoint; nothing in it is executed')
+    .requiredOption('-o, --output <out.safetensors>', 'file to write')
+    .addOption(classNamesOption())
+    .option(
+      '--batch-norm-epsilon <x>',
+      'for weights trained with another epsilon than the published ones of their family',
+      fromZero,
+    )
+    .option('--verbose', 'show the stack of errors')
+    .option('--quiet', 'print errors only')
+    .action(async (input: string, { output, classNames, batchNormEpsilon }: ConvertFlags) => {
+      if (resolve(input) === resolve(output)) throw usageError(`--output is the checkpoint itself: ${output}`);
+      let progress: ReturnType<typeof terminal.progress> | undefined;
+      try {
+        const converting = convertCheckpoint(input, output, {
+          classNames,
+          batchNormEpsilon,
+          signal,
+          onProgress: ({ bytesDone, bytesTotal }) => {
+            progress ??= terminal.progress(bytesTotal, 'converting {bar} {value} / {total}', formatBytes);
+            progress.update(bytesDone);
+          },
+        });
+        const { config, tensors, bytes } = await step(EXIT.model, converting);
+        progress?.stop();
+        const rows = [
+          ['family', config.family],
+          ['model', config.model],
+          ['classes', describeClasses(config.classNames.slice(1))],
+          ['tensors', String(tensors)],
+          ['size', `${bytes} bytes (${formatBytes(bytes)})`],
+          ['written to', output],
+        ];
+        terminal.print(formatTable(rows));
+        done(EXIT.ok);
+      } finally {
+        progress?.stop();
+      }
+    });
+};
+
+/** The number of classes, without the background, and the first and last of their names. */
+function describeClasses(names: readonly string[]): string {
+  const shown = names.length > 5 ? [...names.slice(0, 3), '...', names.at(-1)!] : names;
+  return `${names.length} (${printable(shown.join(', '))})`;
+}

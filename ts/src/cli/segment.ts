@@ -1,0 +1,196 @@
+/** instaseg segment: images in; a table, COCO JSON and drawings out. */
+import { load, type DeviceOptions, type InstanceSegmenter, type LoadOptions, type SegmentOptions } from '../index.js';
+import { CommandFailure, EXIT, step, usageError, type ExitCode } from './exit.js';
+import { openJson, type JsonOutput } from './json-output.js';
+import { classNamesOption, deviceOption, fraction, integer, isaOption, threadsOption } from './options.js';
+import { overlayTargets } from './overlay-target.js';
+import type { AddCommand, Context } from './program.js';
+import { formatDuration, printable } from './terminal.js';
+import { formatResult } from './result-table.js';
+
+interface SegmentFlags
+  extends
+    Pick<LoadOptions, 'device' | 'classNames'>,
+    Pick<DeviceOptions, 'threads' | 'isa'>,
+    Pick<
+      SegmentOptions,
+      'scoreThreshold' | 'nmsThreshold' | 'maskThreshold' | 'maxDetections' | 'minSize' | 'maxSize'
+    > {
+  readonly weights?: string;
+  readonly json?: string;
+  readonly overlay?: string;
+}
+
+/** Where trained weights come from. */
+export const TRAINED_WEIGHTS = `Ways to get weights:
+  - download one of torchvision's published Mask R-CNN checkpoints (about 180 MB) and pass the file:
+      https://download.pytorch.org/models/maskrcnn_resnet50_fpn_coco-bf2d0c1e.pth
+      https://download.pytorch.org/models/maskrcnn_resnet50_fpn_v2_coco-73cbd019.pth
+  - convert a checkpoint of your own:  instaseg convert model.pth -o model.safetensors`;
+
+const RANDOM_WEIGHTS = '  - try it out with random weights:    instaseg demo';
+
+const HELP = `
+Files:
+  --json writes one COCO results array over all images, each with image_id (the file's base name, a number where it is
+  one), category_id, label, bbox [x, y, width, height], score and segmentation (compressed RLE).
+  --overlay names a file (.png, .jpg, .webp) for one image; for several it is a folder, which gets NAME.png for each.`;
+
+export const addSegmentCommand: AddCommand = (program, context, done) => {
+  program
+    .command('segment')
+    .summary('find the objects in images')
+    .description('Find the objects in images')
+    .argument('<image...>', 'image files (JPEG, PNG, WebP, GIF, TIFF, AVIF)')
+    .option('--weights <file>', 'the model: safetensors, or a PyTorch checkpoint (.pth)')
+    .addOption(deviceOption())
+    .addOption(threadsOption())
+    .addOption(isaOption())
+    .option('--score-threshold <x>', 'keep detections with a score above this, 0 to 1', fraction)
+    .option('--nms-threshold <x>', 'drop the weaker of two detections that overlap more (IoU), 0 to 1', fraction)
+    .option('--mask-threshold <x>', 'a pixel belongs to a mask above this probability, 0 to 1', fraction)
+    .option('--max-detections <n>', 'most detections an image', integer(1, 10_000))
+    .option('--min-size <n>', 'resize images to this shorter side, in pixels ...', integer(1, 16_384))
+    .option('--max-size <n>', '... but the longer side to no more than this', integer(1, 16_384))
+    .addOption(classNamesOption())
+    .option('--json <out.json>', 'write COCO results; - for stdout, instead of the table')
+    .option('--overlay <out.png>', 'draw the objects over the image; a folder for several images')
+    .option('--verbose', "show device and times (images then run one at a time), and errors' stacks")
+    .option('--quiet', 'print errors only')
+    .addHelpText('after', HELP)
+    .action(async (images: string[], flags: SegmentFlags) => done(await segment(images, flags, context)));
+};
+
+async function segment(images: readonly string[], flags: SegmentFlags, context: Context): Promise<ExitCode> {
+  const { terminal, signal } = context;
+  const weights = requireWeights(flags.weights);
+  const targets = flags.overlay === undefined ? undefined : overlayTargets(flags.overlay, images);
+  const json = flags.json === undefined ? undefined : await step(EXIT.failed, openJson(flags.json, terminal));
+  try {
+    const model = await openModel(weights, flags, context);
+    try {
+      checkSizes(flags, model);
+      const failures = await segmentAll(images, model, { flags, targets, json }, context);
+      signal.throwIfAborted();
+      if (json) await step(EXIT.failed, json.finish());
+      if (failures > 0 && images.length > 1) terminal.error(`${failures} of ${images.length} images failed`);
+      return failures > 0 ? EXIT.failed : EXIT.ok;
+    } finally {
+      await model.dispose();
+    }
+  } finally {
+    await json?.discard();
+  }
+}
+
+function requireWeights(weights: string | undefined): string {
+  if (weights === undefined) {
+    throw usageError(
+      `--weights is missing: the package has no trained weights in it.\n${TRAINED_WEIGHTS}\n${RANDOM_WEIGHTS}`,
+    );
+  }
+  if (/^https?:/i.test(weights)) {
+    throw usageError(`--weights has to be a file, received ${weights}; download it first: curl -LO ${weights}`);
+  }
+  return weights;
+}
+
+async function openModel(
+  weights: string,
+  { device, threads, isa, classNames }: SegmentFlags,
+  { terminal, signal }: Context,
+): Promise<InstanceSegmenter> {
+  const started = performance.now();
+  const model = await step(EXIT.model, load(weights, { device, threads, isa, classNames, signal }));
+  const { config, deviceInfo } = model;
+  terminal.detail(`model   ${config.model} (${config.family}), ${config.numClasses - 1} classes`);
+  terminal.detail(`device  ${deviceInfo.name}, ${deviceInfo.threads} threads, ${deviceInfo.isa}`);
+  if (deviceInfo.fallbackReason !== undefined) terminal.detail(`        not CUDA: ${deviceInfo.fallbackReason}`);
+  terminal.detail(`loaded  in ${formatDuration(performance.now() - started)}`);
+  return model;
+}
+
+function checkSizes(flags: SegmentFlags, { config }: InstanceSegmenter): void {
+  const { minSize = config.image.minSize, maxSize = config.image.maxSize } = flags;
+  if (minSize <= maxSize) return;
+  const own = (value: unknown): string => (value === undefined ? ", the model's own" : '');
+  throw usageError(
+    `--min-size (${minSize}${own(flags.minSize)}) is above --max-size (${maxSize}${own(flags.maxSize)})`,
+  );
+}
+
+interface Outputs {
+  readonly flags: SegmentFlags;
+  readonly targets: ReadonlyMap<string, string> | undefined;
+  readonly json: JsonOutput | undefined;
+}
+
+/** Segments the images in order; reports the ones that fail and returns their number. */
+async function segmentAll(
+  images: readonly string[],
+  model: InstanceSegmenter,
+  { flags, targets, json }: Outputs,
+  { terminal, signal }: Context,
+): Promise<number> {
+  const { scoreThreshold, nmsThreshold, maskThreshold, maxDetections, minSize, maxSize } = flags;
+  const options = { scoreThreshold, nmsThreshold, maskThreshold, maxDetections, minSize, maxSize, signal };
+  const toStdout = flags.json === '-';
+  const ids = new Map<string | number | null, { image: string; warned: boolean }>();
+  const progress =
+    images.length > 1
+      ? terminal.progress(images.length, '{bar} {value} / {total} images, {eta_formatted} left')
+      : undefined;
+  let failures = 0;
+  let number = 0;
+  try {
+    // One ahead, so that the next image is decoded meanwhile; not when times are asked for, as they would overlap.
+    const work = ahead(images, terminal.verbose ? 1 : 2, (image) => model.segment(image, options));
+    for await (const [image, running] of work) {
+      try {
+        const result = await running;
+        const { imageId } = result;
+        const seen = ids.get(imageId);
+        // Said once an id: a list of images may name one over and over.
+        if (json && seen?.warned === false) {
+          terminal.error(`warning: ${seen.image} and ${image} have the same image_id, ${JSON.stringify(imageId)}`);
+        }
+        ids.set(imageId, { image: seen?.image ?? image, warned: seen !== undefined });
+        if (json) await step(EXIT.failed, json.add(result.toJSON()));
+        if (!toStdout) terminal.print(formatResult(printable(image), result, terminal.verbose));
+        const target = targets?.get(image);
+        if (target !== undefined) await result.overlay().toFile(target);
+      } catch (error) {
+        signal.throwIfAborted();
+        if (error instanceof CommandFailure) throw error;
+        failures++;
+        terminal.report(error, image);
+      }
+      progress?.update(++number);
+      // Nobody reads on: stop, unless there are files to write.
+      if (terminal.closed && !targets && (toStdout || !json)) break;
+    }
+  } finally {
+    progress?.stop();
+  }
+  return failures;
+}
+
+/** Each item with what `work` makes of it, in order, `count` of them under way at a time. */
+async function* ahead<T, R>(
+  items: readonly T[],
+  count: number,
+  work: (item: T) => Promise<R>,
+): AsyncGenerator<[T, Promise<R>], void, undefined> {
+  const running: [T, Promise<R>][] = [];
+  try {
+    for (const item of items) {
+      const promise = work(item);
+      promise.catch(() => undefined); // seen in its turn
+      running.push([item, promise]);
+      if (running.length === count) yield running.shift()!;
+    }
+    while (running.length > 0) yield running.shift()!;
+  } finally {
+    await Promise.allSettled(running.map(([, promise]) => promise));
+  }
+}
