@@ -26,8 +26,8 @@ struct PasteAxis {
   float low = 0, extent = 0;   ///< detectron2: box side
   int32_t mask = 0;            ///< mask pixels
 
-  /// Where pixel x of the image samples. The operations are those of PyTorch's interpolate (align_corners=False) on
-  /// the padded mask, and of its grid_sample (padding with zeros) on the mask.
+  /// Where pixel x of the image samples: as PyTorch's interpolate (align_corners=False) on the padded mask, and as its
+  /// grid_sample (padding with zeros) on the mask. Builds of PyTorch that fuse multiply-adds differ in the last bits.
   template <PasteRule Rule>
   INSTASEG_DECISION PasteTap tap(int64_t x) const {
     PasteTap tap;

@@ -3,14 +3,8 @@ export { InstasegError, type ErrorCode } from './runtime/errors.js';
 
 // Models.
 export { load, type LoadOptions } from './models/load.js';
-export {
-  InstanceSegmenter,
-  type ModelDeviceInfo,
-  type SegmentBatchOptions,
-  type SegmenterOptions,
-  type SegmentOptions,
-  type StreamOptions,
-} from './models/segmenter.js';
+export { InstanceSegmenter, type ModelDeviceInfo } from './models/segmenter.js';
+export type { SegmentBatchOptions, SegmenterOptions, SegmentOptions, StreamOptions } from './models/options.js';
 export { SegmentationResult, type CocoResult, type Instance, type Timings } from './models/result.js';
 
 // Images.
@@ -28,7 +22,7 @@ export { rleFromBox, rleFromPolygons } from './masks/rasterize.js';
 
 // Weights.
 export { convertCheckpoint, type ConvertOptions, type ConvertProgress, type ConvertResult } from './weights/convert.js';
-export type { ConfigOverrides, MaskRcnnConfig } from './weights/families/config.js';
+export type { ConfigOverrides, MaskRcnnConfig, ModelConfig } from './weights/families/config.js';
 
 // Devices and single kernels.
 export { Tensor, type DType } from './runtime/tensor.js';

@@ -6,7 +6,9 @@ import { InstasegError } from '../runtime/errors.js';
 import { requireOneOf, requireSignal } from '../runtime/validate.js';
 import type { ConfigOverrides } from '../weights/families/config.js';
 import { loadCheckpoint } from '../weights/load.js';
-import { InstanceSegmenter, type SegmenterOptions } from './segmenter.js';
+import { maskRcnn } from './mask-rcnn.js';
+import type { SegmenterOptions } from './options.js';
+import { InstanceSegmenter } from './segmenter.js';
 
 export interface LoadOptions extends DeviceOptions, SegmenterOptions, ConfigOverrides {
   /** Where to run: a name, opened for this model alone, or a device that is shared and stays the caller's. */
@@ -39,7 +41,10 @@ export async function load(source: string | URL, options: LoadOptions = {}): Pro
     const device = shared ?? (await Device.open((options.device as DeviceName | undefined) ?? 'auto', options));
     try {
       const parameters = await loadParameters(device, checkpoint, signal);
-      return new InstanceSegmenter(device, parameters, checkpoint.config, { ...options, ownsDevice: !shared });
+      return new InstanceSegmenter(device, maskRcnn, parameters, checkpoint.config, {
+        ...options,
+        ownsDevice: !shared,
+      });
     } catch (error) {
       if (!shared) await device.dispose();
       throw error;

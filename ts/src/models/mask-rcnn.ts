@@ -8,58 +8,30 @@ import { fpn } from '../nn/fpn.js';
 import { maskHead, maskPredictor } from '../nn/mask-head.js';
 import type { Parameters } from '../nn/parameters.js';
 import { resnet } from '../nn/resnet.js';
-import type { Size } from '../nn/resized-size.js';
+import { paddedSize, resizedSize } from '../nn/resized-size.js';
 import { proposeRegions, rpnHead } from '../nn/rpn.js';
 import { reshape, type SymbolicTensor, type TensorLike } from '../runtime/graph.js';
-import type { MaskRcnnConfig } from '../weights/families/config.js';
+import { requireInteger, requireNumber } from '../runtime/validate.js';
+import { overrideConfig, type ConfigOverrides, type MaskRcnnConfig } from '../weights/families/config.js';
+import type { Job, Network, NetworkInputs, NetworkOutputs, Probe } from './network.js';
+import type { SegmentOptions } from './options.js';
+import { rowOf } from './row.js';
 
-/** The inputs of the plan: N images of any size that share a padded size. */
-export interface MaskRcnnInputs {
-  /** i32 [N, 4]: original height and width, resized height and width. */
-  readonly sizes: SymbolicTensor;
-  /** u8 or f32 [H, W, 3], RGB, 0 to 255. */
-  readonly images: readonly SymbolicTensor[];
-}
-
-/** What is fixed when the plan is compiled. */
-export interface MaskRcnnGeometry {
-  /** Of the network's input. */
-  readonly padded: Size;
-  /** Spatial scale of P2 to P5 for RoIAlign, see {@link featureScales}. */
-  readonly scales: readonly number[];
-}
-
-/** For tests of single stages: sees intermediate tensors and may put others in the place of decisions. */
-export interface MaskRcnnProbe {
-  /** Called with every stage's result under its name in the reference data (body.c2, fpn.0, rpn.deltas.1 ...). */
-  readonly see?: (stage: string, tensor: SymbolicTensor) => void;
+/** For tests of single stages: others may be put in the place of the network's own decisions. */
+export interface MaskRcnnProbe extends Probe {
   /** Used instead of the network's own proposals: boxes [N, R, 4] in the resized image, counts i32 [N]. */
   readonly proposals?: { readonly boxes: TensorLike; readonly counts: TensorLike };
   /** Used instead of the network's own detections by the mask branch. */
   readonly detections?: { readonly boxes: TensorLike; readonly labels: TensorLike; readonly counts: TensorLike };
 }
 
-/** The plan's results, each with a fixed capacity D of detections an image. */
-export interface MaskRcnnOutputs {
-  /** Valid detections, i32 [N]. */
-  readonly counts: SymbolicTensor;
-  /** f32 [N, D, 4], x1, y1, x2, y2 in the original image. */
-  readonly boxes: SymbolicTensor;
-  readonly scores: SymbolicTensor;
-  readonly labels: SymbolicTensor;
-  /** i32 [N, D, 4]: x, y, width, height of each mask's bits in the original image. */
-  readonly regions: SymbolicTensor;
-  /** i32 [N, D]: first 32-bit word of each mask. */
-  readonly offsets: SymbolicTensor;
-  readonly bits: SymbolicTensor;
-}
-
 /**
  * RoIAlign's spatial scale of each level: the power of two nearest to the ratio of heights, of the map and of the image
  * before padding (torchvision MultiScaleRoIAlign). It differs from 1/4, 1/8 ... only for images a few pixels high.
  */
-export function featureScales(config: MaskRcnnConfig, padded: Size, tallest: number): number[] {
-  let height = Math.ceil(padded.height / 4);
+function featureScales(jobs: readonly Job[], config: MaskRcnnConfig): number[] {
+  const tallest = Math.max(...jobs.map((job) => job.resized.height));
+  let height = Math.ceil(jobs[0]!.padded.height / 4);
   return config.backbone.blocks.map(() => {
     const scale = 2 ** roundHalfEven(Math.fround(Math.log2(Math.fround(height / tallest))));
     height = Math.ceil(height / 2);
@@ -74,14 +46,15 @@ function roundHalfEven(value: number): number {
   return floor % 2 === 0 ? floor : floor + 1;
 }
 
-/** Records the forward pass into the recording under way. */
-export function maskRcnn(
-  { sizes, images }: MaskRcnnInputs,
+function record(
+  { sizes, images }: NetworkInputs,
+  jobs: readonly Job[],
   parameters: Parameters,
   config: MaskRcnnConfig,
-  { padded, scales }: MaskRcnnGeometry,
   probe: MaskRcnnProbe = {},
-): MaskRcnnOutputs {
+): NetworkOutputs {
+  const { padded } = jobs[0]!;
+  const scales = featureScales(jobs, config);
   const see = (name: string, tensor: SymbolicTensor): SymbolicTensor => {
     probe.see?.(name, tensor);
     return tensor;
@@ -176,3 +149,52 @@ export function maskRcnn(
 function reshapeRows(tensor: TensorLike): SymbolicTensor {
   return reshape(tensor, tensor.shape);
 }
+
+/** The options of a call, checked, as overrides of the configuration. */
+function toOverrides(options: SegmentOptions): ConfigOverrides {
+  const fraction = (name: keyof SegmentOptions): number | undefined =>
+    options[name] === undefined ? undefined : requireNumber(name, options[name], 0, 1);
+  const count = (name: keyof SegmentOptions, maximum: number): number | undefined =>
+    options[name] === undefined ? undefined : requireInteger(name, options[name], 1, maximum);
+  return {
+    box: defined({
+      scoreThreshold: fraction('scoreThreshold'),
+      nmsThreshold: fraction('nmsThreshold'),
+      maxDetections: count('maxDetections', 10_000),
+    }),
+    rpn: defined({
+      nmsThreshold: fraction('rpnNmsThreshold'),
+      preNmsTopN: count('preNmsTopN', 100_000),
+      postNmsTopN: count('postNmsTopN', 100_000),
+    }),
+    mask: defined({ threshold: fraction('maskThreshold') }),
+    image: defined({ minSize: count('minSize', 16_384), maxSize: count('maxSize', 16_384) }),
+  };
+}
+
+/** Only the entries that are set, so that `undefined` never replaces a default. */
+function defined<T extends object>(values: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
+  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as never;
+}
+
+/** torchvision's Mask R-CNN. */
+export const maskRcnn: Network<MaskRcnnConfig> = {
+  configure: (config, options) => overrideConfig(config, toOverrides(options)),
+  sizes(image, config) {
+    const resized = resizedSize(image, config.image);
+    return { resized, padded: paddedSize(resized, config.image.sizeDivisor) };
+  },
+  planKey: (jobs, config) => [featureScales(jobs, config), config.rpn, config.box, config.mask],
+  record,
+  describe(outputs, row, config) {
+    const [x1, y1, x2, y2] = rowOf(outputs.boxes, row) as [number, number, number, number];
+    const classId = outputs.labels.data[row]!;
+    return {
+      label: config.classNames[classId] ?? String(classId),
+      classId,
+      categoryId: config.categoryIds[classId] ?? classId,
+      score: outputs.scores.data[row]!,
+      box: [x1, y1, x2 - x1, y2 - y1],
+    };
+  },
+};

@@ -3,74 +3,19 @@ import { decodeImage, type DecodedImage } from '../image/decode.js';
 import type { ImageInput } from '../image/input.js';
 import { Mask } from '../masks/mask.js';
 import type { Parameters } from '../nn/parameters.js';
-import { paddedSize, resizedSize, type Size } from '../nn/resized-size.js';
 import type { Device, MemoryStats } from '../runtime/device.js';
 import { InstasegError } from '../runtime/errors.js';
 import { Gate } from '../runtime/gate.js';
 import { PlanCache } from '../runtime/plan-cache.js';
+import type { SymbolicTensor } from '../runtime/graph.js';
 import type { Plan, ResultOf } from '../runtime/plan.js';
 import { Tensor } from '../runtime/tensor.js';
-import { invalid, requireInteger, requireNumber, requireSignal } from '../runtime/validate.js';
-import { overrideConfig, type ConfigOverrides, type MaskRcnnConfig } from '../weights/families/config.js';
-import {
-  featureScales,
-  maskRcnn,
-  type MaskRcnnGeometry,
-  type MaskRcnnOutputs,
-  type MaskRcnnProbe,
-} from './mask-rcnn.js';
+import { invalid, requireInteger, requireSignal } from '../runtime/validate.js';
+import type { ModelConfig } from '../weights/families/config.js';
+import type { Job, Network, NetworkOutputs, Probe } from './network.js';
+import type { SegmentBatchOptions, SegmenterOptions, SegmentOptions, StreamOptions } from './options.js';
 import { SegmentationResult, type Instance } from './result.js';
-
-/** Everything left out is as the model's family defines it. */
-export interface SegmentOptions {
-  /** A detection needs a class score above this, 0 to 1. */
-  readonly scoreThreshold?: number | undefined;
-  /** IoU above which the weaker of two detections of a class is dropped, 0 to 1. */
-  readonly nmsThreshold?: number | undefined;
-  /** Most detections an image. */
-  readonly maxDetections?: number | undefined;
-  /** The image is resized so that its shorter side has this many pixels ... */
-  readonly minSize?: number | undefined;
-  /** ... unless its longer side would have more than this. */
-  readonly maxSize?: number | undefined;
-  /** A pixel belongs to a mask where its probability is above this, 0 to 1. */
-  readonly maskThreshold?: number | undefined;
-  /** Candidates of each pyramid level before the proposals' NMS. */
-  readonly preNmsTopN?: number | undefined;
-  /** Proposals after it. */
-  readonly postNmsTopN?: number | undefined;
-  /** IoU threshold of the proposals' NMS, 0 to 1. */
-  readonly rpnNmsThreshold?: number | undefined;
-  /** Whether the EXIF orientation is applied; by default true. */
-  readonly applyOrientation?: boolean | undefined;
-  /** `image_id` of the JSON; by default the file's base name. */
-  readonly imageId?: string | number | undefined;
-  /** Takes the call out of the queue, or stops it before its next op; rejects with the signal's reason. */
-  readonly signal?: AbortSignal | undefined;
-}
-
-export interface SegmentBatchOptions extends SegmentOptions {
-  /**
-   * Pads all images to the size of the largest one and runs them as one batch, as torchvision does with a list. Results
-   * then depend a little on which images come together; without it each image's result is exactly that of its own call.
-   */
-  readonly padTogether?: boolean | undefined;
-}
-
-export interface StreamOptions extends SegmentOptions {
-  /** Images read ahead of the one whose result is awaited; by default 2. */
-  readonly maxInFlight?: number | undefined;
-}
-
-/** How a model uses its device; set when it is loaded. */
-export interface SegmenterOptions {
-  /** Calls that may wait before more are refused with ERR_OVERLOADED; by default 256. */
-  readonly maxQueue?: number | undefined;
-  /** Most images of equal padded size that run as one batch in `segment([...])`; by default 4. */
-  readonly maxBatch?: number | undefined;
-  /** Bytes of compiled plans that are kept, one a padded size; by default 64 MiB. */
-  readonly planCacheBytes?: number | undefined;
-}
+import { rowOf } from './row.js';
 
 /** Where a model runs. */
 export interface ModelDeviceInfo {
@@ -81,24 +26,16 @@ export interface ModelDeviceInfo {
   readonly fallbackReason: string | undefined;
 }
 
-/** One decoded image and what becomes of it. */
-interface Job {
-  readonly image: DecodedImage;
-  readonly resized: Size;
-  readonly padded: Size;
-}
-
-type ForwardResult = ResultOf<MaskRcnnOutputs>;
-
 // One run on the device and one being prepared keep it busy; more would only hold memory.
 const SLOTS = 2;
 
 /** A loaded model. See {@link load}. */
 export class InstanceSegmenter {
+  readonly #network: Network<ModelConfig>;
   readonly #device: Device;
   readonly #ownsDevice: boolean;
   readonly #parameters: Parameters;
-  readonly #plans: PlanCache<MaskRcnnOutputs>;
+  readonly #plans: PlanCache<NetworkOutputs>;
   readonly #gate: Gate;
   readonly #maxBatch: number;
   readonly #pending = new Set<Promise<unknown>>();
@@ -107,13 +44,15 @@ export class InstanceSegmenter {
   /** @internal Use `load`. */
   constructor(
     device: Device,
+    network: Network<ModelConfig>,
     parameters: Parameters,
     /** The family and everything that the forward pass depends on. */
-    readonly config: MaskRcnnConfig,
+    readonly config: ModelConfig,
     options: SegmenterOptions & { ownsDevice: boolean },
   ) {
     this.#device = device;
     this.#ownsDevice = options.ownsDevice;
+    this.#network = network;
     this.#parameters = parameters;
     this.#plans = new PlanCache(requireInteger('planCacheBytes', options.planCacheBytes ?? 64 << 20, 0));
     this.#gate = new Gate(SLOTS, requireInteger('maxQueue', options.maxQueue ?? 256, 0));
@@ -130,7 +69,7 @@ export class InstanceSegmenter {
     return { name, threads, isa, fallbackReason };
   }
 
-  /** Class names by class index; 0 is the background. */
+  /** Class names by class index, as the family counts them. */
   get classNames(): readonly string[] {
     return this.config.classNames;
   }
@@ -206,33 +145,30 @@ export class InstanceSegmenter {
   }
 
   /**
-   * The stages of the forward pass for tests and curiosity: every tensor that `stages` names (names as in the
-   * documentation of the network), or all of them.
+   * The stages of the forward pass that `stages` names, for tests: the images run as one batch padded to the largest.
+   * Stages are named as in the reference data, results as the network's plan names them.
    * @internal
    */
-  async inspect(
+  async inspect<P extends Probe>(
     inputs: readonly ImageInput[],
     stages: readonly string[],
-    options: SegmentBatchOptions & { probe?: Omit<MaskRcnnProbe, 'see'> } = {},
+    options: SegmentOptions & { probe?: Omit<P, 'see'> } = {},
   ): Promise<Map<string, Tensor>> {
     const config = this.#configure(options);
     const images = await Promise.all(inputs.map((input) => decodeImage(input)));
-    const jobs = padTogether(images.map((image) => this.#plan(image, config)));
-    const geometry = geometryOf(jobs, config);
+    const jobs = padTogether(images.map((image) => this.#job(image, config)));
     const plan = await this.#device.compile(inputSpecs(jobs), (sizes, ...symbols) => {
-      const seen: Record<string, never> = {};
-      const see = (name: string, tensor: unknown): void => {
-        if (stages.includes(name)) Object.assign(seen, { [name]: tensor });
+      const seen: Record<string, SymbolicTensor> = {};
+      const see: Probe['see'] = (name, tensor) => {
+        if (stages.includes(name)) seen[name] = tensor;
       };
-      const outputs = maskRcnn({ sizes: sizes, images: symbols }, this.#parameters, config, geometry, {
-        ...options.probe,
-        see,
-      });
-      for (const [name, tensor] of Object.entries(outputs)) see(name, tensor);
+      const recorded = { sizes: sizes, images: symbols };
+      const outputs = this.#network.record(recorded, jobs, this.#parameters, config, { ...options.probe, see });
+      Object.entries(outputs).forEach(([name, tensor]) => see(name, tensor as never));
       return seen;
     });
     try {
-      return new Map(Object.entries(await plan.run(inputTensors(jobs))));
+      return new Map(Object.entries(await plan.run(inputTensors(jobs))) as [string, Tensor][]);
     } finally {
       plan.dispose();
     }
@@ -242,7 +178,7 @@ export class InstanceSegmenter {
     const config = this.#configure(options);
     return this.#gate.pass(async () => {
       const started = performance.now();
-      const job = this.#plan(await this.#decode(input, options), config);
+      const job = this.#job(await this.#decode(input, options), config);
       const decoded = performance.now();
       const [instances] = await this.#forward([job], config, options.signal);
       const timings = { decode: decoded - started, forward: performance.now() - decoded };
@@ -260,7 +196,7 @@ export class InstanceSegmenter {
     await Promise.all(
       inputs.map((input, i) =>
         this.#gate
-          .pass(async () => jobs.set(i, this.#plan(await this.#decode(input, options), config)), options.signal)
+          .pass(async () => jobs.set(i, this.#job(await this.#decode(input, options), config)), options.signal)
           .catch((reason: unknown) => {
             results[i] = { status: 'rejected', reason };
           }),
@@ -291,10 +227,10 @@ export class InstanceSegmenter {
   }
 
   /** Indices of images that one plan can run together, at most maxBatch in each group. */
-  #group(jobs: ReadonlyMap<number, Job>, config: MaskRcnnConfig): number[][] {
+  #group(jobs: ReadonlyMap<number, Job>, config: ModelConfig): number[][] {
     const byKey = new Map<string, number[]>();
     for (const [i, job] of jobs) {
-      const key = planKey([job], geometryOf([job], config), config);
+      const key = this.#planKey([job], config);
       byKey.set(key, [...(byKey.get(key) ?? []), i]);
     }
     return [...byKey.values()].flatMap((indices) => {
@@ -311,30 +247,64 @@ export class InstanceSegmenter {
     });
   }
 
-  #plan(image: DecodedImage, config: MaskRcnnConfig): Job {
-    const resized = resizedSize(image, config.image);
-    return { image, resized, padded: paddedSize(resized, config.image.sizeDivisor) };
+  #job(image: DecodedImage, config: ModelConfig): Job {
+    return { image, ...this.#network.sizes(image, config) };
   }
 
-  async #forward(jobs: readonly Job[], config: MaskRcnnConfig, signal: AbortSignal | undefined): Promise<Instance[][]> {
+  async #forward(jobs: readonly Job[], config: ModelConfig, signal: AbortSignal | undefined): Promise<Instance[][]> {
     if (jobs.length === 0) return [];
-    const geometry = geometryOf(jobs, config);
-    const plan = await this.#plans.get(planKey(jobs, geometry, config), () => this.#compile(jobs, config, geometry));
+    const plan = await this.#plans.get(this.#planKey(jobs, config), () => this.#compile(jobs, config));
     const outputs = await plan.run(inputTensors(jobs), { signal });
-    return jobs.map(({ image }, n) => toInstances(outputs, n, jobs.length, image, config));
+    return jobs.map(({ image }, n) => this.#instances(outputs, n, jobs.length, image, config));
   }
 
-  #compile(jobs: readonly Job[], config: MaskRcnnConfig, geometry: MaskRcnnGeometry): Promise<Plan<MaskRcnnOutputs>> {
+  #compile(jobs: readonly Job[], config: ModelConfig): Promise<Plan<NetworkOutputs>> {
     return this.#device.compile(inputSpecs(jobs), (sizes, ...images) =>
-      maskRcnn({ sizes: sizes, images }, this.#parameters, config, geometry),
+      this.#network.record({ sizes: sizes, images }, jobs, this.#parameters, config),
     );
   }
 
+  /** Everything that a plan is compiled for. */
+  #planKey(jobs: readonly Job[], config: ModelConfig): string {
+    return JSON.stringify([jobs.map(imageDType), jobs[0]!.padded, this.#network.planKey(jobs, config)]);
+  }
+
+  /** Image n's detections out of a batch's results. */
+  #instances(
+    outputs: ResultOf<NetworkOutputs>,
+    n: number,
+    images: number,
+    image: DecodedImage,
+    config: ModelConfig,
+  ): Instance[] {
+    const capacity = outputs.scores.length / images;
+    const words = new Uint32Array(outputs.bits.data.buffer as ArrayBuffer);
+    const instances: Instance[] = [];
+    for (let row = n * capacity; row < n * capacity + outputs.counts.data[n]!; row += 1) {
+      const described = this.#network.describe(outputs, row, config);
+      if (!described) continue;
+      const [x, y, width, height] = rowOf(outputs.regions, row) as [number, number, number, number];
+      const offset = outputs.offsets.data[row]!;
+      const mask = new Mask({
+        imageWidth: image.width,
+        imageHeight: image.height,
+        region: { x, y, width, height },
+        words: words.slice(offset, offset + Math.ceil(width / 32) * height),
+      });
+      instances.push({ ...described, area: mask.area, mask });
+    }
+    return instances;
+  }
+
   /** The model's configuration with a call's options in it. */
-  #configure(options: SegmentOptions): MaskRcnnConfig {
+  #configure(options: SegmentOptions): ModelConfig {
     this.#check();
     requireSignal(options.signal);
-    return overrideConfig(this.config, checkOptions(options));
+    const { imageId } = options;
+    if (imageId !== undefined && typeof imageId !== 'string' && !Number.isFinite(imageId)) {
+      throw invalid('imageId', 'a string or a finite number', imageId);
+    }
+    return this.#network.configure(this.config, options);
   }
 
   #check(): void {
@@ -365,37 +335,6 @@ function settle<T>(promise: Promise<T>): Promise<PromiseSettledResult<T>> {
   );
 }
 
-/** Only the entries that are set, so that `undefined` never replaces a default. */
-function defined<T extends object>(values: T): Partial<T> {
-  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as Partial<T>;
-}
-
-/** The options of a call, checked, as overrides of the configuration. */
-function checkOptions(options: SegmentOptions): ConfigOverrides {
-  const fraction = (name: keyof SegmentOptions): number | undefined =>
-    options[name] === undefined ? undefined : requireNumber(name, options[name], 0, 1);
-  const count = (name: keyof SegmentOptions, maximum: number): number | undefined =>
-    options[name] === undefined ? undefined : requireInteger(name, options[name], 1, maximum);
-  const { imageId } = options;
-  if (imageId !== undefined && typeof imageId !== 'string' && !Number.isFinite(imageId)) {
-    throw invalid('imageId', 'a string or a finite number', imageId);
-  }
-  return {
-    box: defined({
-      scoreThreshold: fraction('scoreThreshold'),
-      nmsThreshold: fraction('nmsThreshold'),
-      maxDetections: count('maxDetections', 10_000),
-    }),
-    rpn: defined({
-      nmsThreshold: fraction('rpnNmsThreshold'),
-      preNmsTopN: count('preNmsTopN', 100_000),
-      postNmsTopN: count('postNmsTopN', 100_000),
-    }),
-    mask: defined({ threshold: fraction('maskThreshold') }),
-    image: defined({ minSize: count('minSize', 16_384), maxSize: count('maxSize', 16_384) }),
-  };
-}
-
 function imageIdOption({ imageId }: SegmentOptions): { imageId?: string | number } {
   return imageId === undefined ? {} : { imageId };
 }
@@ -409,19 +348,8 @@ function padTogether(jobs: readonly Job[]): Job[] {
   return jobs.map((job) => ({ ...job, padded }));
 }
 
-function geometryOf(jobs: readonly Job[], config: MaskRcnnConfig): MaskRcnnGeometry {
-  const { padded } = jobs[0]!;
-  return { padded, scales: featureScales(config, padded, Math.max(...jobs.map((job) => job.resized.height))) };
-}
-
 function imageDType({ image }: Job): 'u8' | 'f32' {
   return image.data instanceof Float32Array ? 'f32' : 'u8';
-}
-
-/** Everything that a plan is compiled for. */
-function planKey(jobs: readonly Job[], geometry: MaskRcnnGeometry, config: MaskRcnnConfig): string {
-  const { rpn, box, mask } = config;
-  return JSON.stringify([jobs.map(imageDType), geometry, rpn, box, mask]);
 }
 
 function inputSpecs(jobs: readonly Job[]): { dtype: 'i32' | 'u8' | 'f32'; shape: number[] }[] {
@@ -437,40 +365,4 @@ function inputTensors(jobs: readonly Job[]): Tensor[] {
     Tensor.from(Int32Array.from(sizes), [jobs.length, 4]),
     ...jobs.map(({ image }) => Tensor.from(image.data, [image.height, image.width, 3])),
   ];
-}
-
-/** Image n's detections out of a batch's results. */
-function toInstances(
-  outputs: ForwardResult,
-  n: number,
-  images: number,
-  image: DecodedImage,
-  config: MaskRcnnConfig,
-): Instance[] {
-  const capacity = outputs.scores.length / images;
-  const words = new Uint32Array(outputs.bits.data.buffer as ArrayBuffer);
-  const count = outputs.counts.data[n]!;
-  return Array.from({ length: count }, (_, i) => {
-    const row = n * capacity + i;
-    const at = (tensor: Tensor, width: number): number[] => [...tensor.data.subarray(row * width, (row + 1) * width)];
-    const [x1, y1, x2, y2] = at(outputs.boxes, 4) as [number, number, number, number];
-    const [x, y, width, height] = at(outputs.regions, 4) as [number, number, number, number];
-    const classId = outputs.labels.data[row]!;
-    const offset = outputs.offsets.data[row]!;
-    const mask = new Mask({
-      imageWidth: image.width,
-      imageHeight: image.height,
-      region: { x, y, width, height },
-      words: words.slice(offset, offset + Math.ceil(width / 32) * height),
-    });
-    return {
-      label: config.classNames[classId] ?? String(classId),
-      classId,
-      categoryId: config.categoryIds[classId] ?? classId,
-      score: outputs.scores.data[row]!,
-      box: [x1, y1, x2 - x1, y2 - y1],
-      area: mask.area,
-      mask,
-    };
-  });
 }

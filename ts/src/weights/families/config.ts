@@ -141,6 +141,9 @@ export interface MaskRcnnConfig {
 /** Fields to replace; undefined leaves a field as it is. */
 type Changes<T> = { readonly [K in keyof T]?: T[K] | undefined };
 
+/** The configuration of a model of any family; `family` tells them apart. */
+export type ModelConfig = MaskRcnnConfig;
+
 /** What the caller knows better than the file. Anything that is left out stays as recorded or inferred. */
 export interface ConfigOverrides {
   /** With or without the background in front. */

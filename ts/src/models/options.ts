@@ -1,0 +1,52 @@
+/** Options of calls, for all networks. */
+
+/** Everything left out is as the model's family defines it. An option that the family does not have is ERR_ARGUMENT. */
+export interface SegmentOptions {
+  /** A detection needs a class score above this, 0 to 1. */
+  readonly scoreThreshold?: number | undefined;
+  /** IoU above which the weaker of two detections of a class is dropped, 0 to 1. */
+  readonly nmsThreshold?: number | undefined;
+  /** Most detections an image. */
+  readonly maxDetections?: number | undefined;
+  /** A pixel belongs to a mask where its probability is above this, 0 to 1. */
+  readonly maskThreshold?: number | undefined;
+  /** Mask R-CNN: the image is resized so that its shorter side has this many pixels ... */
+  readonly minSize?: number | undefined;
+  /** ... unless its longer side would have more than this. */
+  readonly maxSize?: number | undefined;
+  /** Mask R-CNN: candidates of each pyramid level before the proposals' NMS. */
+  readonly preNmsTopN?: number | undefined;
+  /** Mask R-CNN: proposals after it. */
+  readonly postNmsTopN?: number | undefined;
+  /** Mask R-CNN: IoU threshold of the proposals' NMS, 0 to 1. */
+  readonly rpnNmsThreshold?: number | undefined;
+  /** Whether the EXIF orientation is applied; by default true. */
+  readonly applyOrientation?: boolean | undefined;
+  /** `image_id` of the JSON; by default the file's base name. */
+  readonly imageId?: string | number | undefined;
+  /** Takes the call out of the queue, or stops it before its next op; rejects with the signal's reason. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface SegmentBatchOptions extends SegmentOptions {
+  /**
+   * Pads all images to the size of the largest one and runs them as one batch, as torchvision does with a list. Results
+   * then depend a little on which images come together; without it each image's result is exactly that of its own call.
+   */
+  readonly padTogether?: boolean | undefined;
+}
+
+export interface StreamOptions extends SegmentOptions {
+  /** Images read ahead of the one whose result is awaited; by default 2. */
+  readonly maxInFlight?: number | undefined;
+}
+
+/** How a model uses its device; set when it is loaded. */
+export interface SegmenterOptions {
+  /** Calls that may wait before more are refused with ERR_OVERLOADED; by default 256. */
+  readonly maxQueue?: number | undefined;
+  /** Most images of equal padded size that run as one batch in `segment([...])`; by default 4. */
+  readonly maxBatch?: number | undefined;
+  /** Bytes of compiled plans that are kept, one a padded size; by default 64 MiB. */
+  readonly planCacheBytes?: number | undefined;
+}
