@@ -1,4 +1,4 @@
-// relu: max(x, 0), NaN stays NaN.
+// relu: max(x, 0), or with a negative slope x * slope below 0 (leaky ReLU); NaN stays NaN.
 #pragma once
 
 #include "ops/shape_rules.h"
@@ -8,7 +8,10 @@ namespace instaseg {
 struct Relu {
   static constexpr const char* name = "relu";
   static constexpr const char* inputs[] = {"input"};
-  static Relu parse(AttributeReader&) { return {}; }
+
+  float negative_slope = 0;
+
+  static Relu parse(AttributeReader& reader) { return {static_cast<float>(reader.number("negativeSlope", 0))}; }
   Specs infer(const Specs& in) const { return {{.dtype = in[0].dtype, .shape = in[0].shape}}; }
   double flops(const Specs& in, const Specs&) const { return static_cast<double>(in[0].shape.elements()); }
 };

@@ -9,8 +9,29 @@ namespace instaseg {
 
 namespace {
 
-// Slots of conv2d (native/ops/conv2d.h) and batchNorm (native/ops/batch_norm.h).
-enum ConvSlot { conv_input, conv_weight, conv_bias, conv_scale, conv_residual };
+// The ops with an epilogue activation(y * scale + bias + residual), and the input slots of its parts; -1 where an op
+// lacks one.
+struct Epilogue {
+  const char* op;
+  int bias;
+  int scale;
+  int residual;
+};
+constexpr Epilogue kEpilogues[] = {
+    {"conv2d", 2, 3, 4},
+    {"deformConv2d", 4, 5, 6},
+    {"convTranspose2d", 2, -1, -1},
+    {"linear", 2, -1, -1},
+};
+
+const Epilogue* epilogue_of(const Node& node) {
+  for (const Epilogue& epilogue : kEpilogues) {
+    if (node.schema->name == epilogue.op) return &epilogue;
+  }
+  return nullptr;
+}
+
+// Slots of batchNorm (native/ops/batch_norm.h).
 enum NormSlot { norm_input, norm_weight, norm_bias, norm_mean, norm_variance };
 
 class Fuser {
@@ -22,13 +43,11 @@ class Fuser {
 
   void run() {
     for (size_t i = 0; i < nodes_.size(); ++i) {
-      const std::string& op = nodes_[i].schema->name;
-      if (removed_[i] || (op != "conv2d" && op != "convTranspose2d" && op != "linear")) continue;
+      const Epilogue* epilogue = removed_[i] ? nullptr : epilogue_of(nodes_[i]);
+      if (!epilogue) continue;
       size_t at = i;
-      if (op == "conv2d") {
-        absorb_norm(at);
-        absorb_add(at);
-      }
+      if (epilogue->scale >= 0) absorb_norm(at, *epilogue);
+      if (epilogue->residual >= 0) absorb_add(at, *epilogue);
       absorb_activation(at);
     }
     std::vector<Node> result;
@@ -79,21 +98,22 @@ class Fuser {
   }
 
   // (conv + bias - mean) * weight / sqrt(variance + epsilon) + offset = conv * scale + shift, computed in double.
-  void absorb_norm(size_t& at) {
+  void absorb_norm(size_t& at, const Epilogue& slots) {
     const int next = only_consumer(at);
     if (next < 0 || nodes_[next].schema->name != "batchNorm") return;
     const Node& conv = nodes_[at];
     const Node& norm = nodes_[next];
-    if (conv.inputs[conv_scale] != kAbsent || conv.inputs[conv_residual] != kAbsent || !plain(conv)) return;
+    if (conv.inputs[slots.scale] != kAbsent || conv.inputs[slots.residual] != kAbsent || !plain(conv)) return;
     const auto mean = constant(norm.inputs[norm_mean]);
     const auto variance = constant(norm.inputs[norm_variance]);
     const auto weight = constant(norm.inputs[norm_weight]);
     const auto offset = constant(norm.inputs[norm_bias]);
-    const auto bias = constant(conv.inputs[conv_bias]);
+    const auto bias = constant(conv.inputs[slots.bias]);
     const bool fixed = mean && variance && (weight || norm.inputs[norm_weight] == kAbsent) &&
-                       (offset || norm.inputs[norm_bias] == kAbsent) && (bias || conv.inputs[conv_bias] == kAbsent);
+                       (offset || norm.inputs[norm_bias] == kAbsent) && (bias || conv.inputs[slots.bias] == kAbsent);
     if (!fixed) return;
-    const double epsilon = std::get<double>(norm.attributes.at("epsilon"));
+    const auto given = norm.attributes.find("epsilon");
+    const double epsilon = given == norm.attributes.end() ? 1e-5 : std::get<double>(given->second);
     const int64_t channels = mean->view().shape.elements();
     std::vector<float> scale(channels);
     std::vector<float> shift(channels);
@@ -103,20 +123,20 @@ class Fuser {
       shift[c] = static_cast<float>((offset ? offset->view().f32()[c] : 0.0) +
                                     ((bias ? bias->view().f32()[c] : 0.0) - mean->view().f32()[c]) * s);
     }
-    nodes_[at].inputs[conv_scale] = vector_constant(scale);
-    nodes_[at].inputs[conv_bias] = vector_constant(shift);
+    nodes_[at].inputs[slots.scale] = vector_constant(scale);
+    nodes_[at].inputs[slots.bias] = vector_constant(shift);
     move_to(at, next);
   }
 
-  void absorb_add(size_t& at) {
+  void absorb_add(size_t& at, const Epilogue& slots) {
     const int next = only_consumer(at);
-    if (next < 0 || nodes_[next].schema->name != "add" || nodes_[at].inputs[conv_residual] != kAbsent ||
+    if (next < 0 || nodes_[next].schema->name != "add" || nodes_[at].inputs[slots.residual] != kAbsent ||
         !plain(nodes_[at]) || !plain(nodes_[next])) {
       return;
     }
     const Node& add = nodes_[next];
     const ValueId own = nodes_[at].outputs[0];
-    nodes_[at].inputs[conv_residual] = add.inputs[0] == own ? add.inputs[1] : add.inputs[0];
+    nodes_[at].inputs[slots.residual] = add.inputs[0] == own ? add.inputs[1] : add.inputs[0];
     move_to(at, next);
   }
 
@@ -125,6 +145,8 @@ class Fuser {
     if (next < 0 || !plain(nodes_[at])) return;
     const std::string& name = nodes_[next].schema->name;
     if (name != "relu" && name != "sigmoid" && name != "tanh") return;
+    // Only the plain forms: an activation with parameters of its own (a negative slope) stays a step.
+    if (!nodes_[next].attributes.empty()) return;
     nodes_[at].attributes["activation"] = name;
     Graph::parse(nodes_[at]);
     move_to(at, next);

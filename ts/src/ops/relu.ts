@@ -1,11 +1,21 @@
 import { record, type SymbolicTensor, type TensorLike } from '../runtime/graph.js';
+import { requireFinite } from '../runtime/validate.js';
+
+export interface ReluOptions {
+  /** Factor on negative numbers (leaky ReLU); default 0. */
+  readonly negativeSlope?: number | undefined;
+}
 
 /**
- * max(x, 0) for every element; NaN stays NaN. After a convolution the plan fuses it into the convolution.
+ * max(x, 0) for every element, or with a slope x * slope below 0; NaN stays NaN. After a convolution the plan fuses the
+ * plain form into the convolution.
  * @param input f32, any shape
  * @returns the input's shape
- * @see torch.nn.functional.relu
+ * @see torch.nn.functional.relu, torch.nn.functional.leaky_relu
  */
-export function relu(input: TensorLike): SymbolicTensor {
-  return record('relu', [input], {})[0]!;
+export function relu(input: TensorLike, options: ReluOptions = {}): SymbolicTensor {
+  const { negativeSlope } = options;
+  return record('relu', [input], {
+    negativeSlope: negativeSlope === undefined ? undefined : requireFinite('negativeSlope', negativeSlope),
+  })[0]!;
 }
