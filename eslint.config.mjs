@@ -64,7 +64,7 @@ export default tseslint.config(
     },
   },
   {
-    files: ['scripts/**/*.mjs', 'examples/**/*.mjs', '*.mjs'],
+    files: ['scripts/**/*.mjs', 'benchmarks/**/*.mjs', 'examples/**/*.mjs', '*.mjs'],
     languageOptions: {
       globals: {
         process: 'readonly',

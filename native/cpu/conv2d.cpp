@@ -2,6 +2,7 @@
 //   reference  seven scalar loops
 //   baseline   implicit GEMM over packed weights, 4 lanes; depthwise convolutions over channels
 //   avx2       the same with 8 lanes and fused multiply-adds
+//   winograd   3x3 of stride 1 with fewer products, see conv2d_winograd.cpp
 // A convolution of fewer than 16 input channels takes whole kernel rows as one tap (KW * Cin contiguous values), so
 // that the inner loop stays long; only pixels at the left and right border are copied.
 #include "ops/conv2d.h"

@@ -21,11 +21,21 @@ namespace {
 constexpr size_t kAlignment = 64;
 // Large blocks come from mmap so that giving them back really lowers the resident size.
 constexpr size_t kMapThreshold = size_t{1} << 20;
-constexpr size_t kPage = 4096;
-// A cached block serves a request when at most an eighth of it (and a megabyte) is wasted.
-bool fits(size_t capacity, size_t size) { return capacity <= size + size / 8 + kMapThreshold; }
+[[maybe_unused]] constexpr size_t kPage = 4096;
+// A cached block serves a request when little of it is wasted: an eighth, or a megabyte where blocks are large.
+bool fits(size_t capacity, size_t size) {
+  return capacity - size <= std::max(size / 8, size >= kMapThreshold ? kMapThreshold : kAlignment);
+}
 
-size_t round_up(size_t size, size_t unit) { return (size + unit - 1) / unit * unit; }
+// Bytes to take from the system for a block.
+size_t capacity_for(size_t size) {
+#ifdef INSTASEG_PLAIN_BLOCKS
+  return std::max<size_t>(size, 1);
+#else
+  const size_t unit = size >= kMapThreshold ? kPage : kAlignment;
+  return (std::max<size_t>(size, 1) + unit - 1) / unit * unit;
+#endif
+}
 
 void* system_allocate(size_t capacity) {
 #ifdef INSTASEG_MAP_BLOCKS
@@ -58,12 +68,7 @@ void HostBuffer::reset() {
 
 HostBuffer HostAllocator::allocate(size_t size) {
   require(size <= size_t{1} << 46, ErrorCode::out_of_memory, "cannot allocate ", size, " bytes");
-#ifdef INSTASEG_PLAIN_BLOCKS
-  const size_t capacity = std::max<size_t>(size, 1);
-#else
-  const size_t capacity =
-      size >= kMapThreshold ? round_up(size, kPage) : round_up(std::max(size, kAlignment), kAlignment);
-#endif
+  const size_t capacity = capacity_for(size);
   const std::lock_guard lock(mutex_);
   if (const auto found = cache_.lower_bound(capacity); found != cache_.end() && fits(found->first, capacity)) {
     const auto [block_capacity, data] = *found;

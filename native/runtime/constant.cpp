@@ -25,7 +25,7 @@ void Constant::write(int64_t offset, std::string_view source_dtype, const void* 
   }
   require(source_dtype == name_of(dtype_), ErrorCode::dtype, "constant: cannot write ", source_dtype, " into ",
           name_of(dtype_));
-  std::memcpy(target, data, bytes);
+  if (bytes) std::memcpy(target, data, bytes);
 }
 
 std::shared_ptr<const void> Constant::packed(const std::string& key,

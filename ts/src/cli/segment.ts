@@ -14,7 +14,14 @@ interface SegmentFlags
     Pick<DeviceOptions, 'threads' | 'isa'>,
     Pick<
       SegmentOptions,
-      'scoreThreshold' | 'nmsThreshold' | 'maskThreshold' | 'maxDetections' | 'minSize' | 'maxSize'
+      | 'scoreThreshold'
+      | 'nmsThreshold'
+      | 'maskThreshold'
+      | 'maxDetections'
+      | 'minSize'
+      | 'maxSize'
+      | 'preNmsTopN'
+      | 'postNmsTopN'
     > {
   readonly weights?: string;
   readonly json?: string;
@@ -52,6 +59,8 @@ export const addSegmentCommand: AddCommand = (program, context, done) => {
     .option('--max-detections <n>', 'most detections an image', integer(1, 10_000))
     .option('--min-size <n>', 'resize images to this shorter side, in pixels ...', integer(1, 16_384))
     .option('--max-size <n>', '... but the longer side to no more than this', integer(1, 16_384))
+    .option('--pre-nms-top-n <n>', "candidates a pyramid level before the proposals' NMS", integer(1, 100_000))
+    .option('--post-nms-top-n <n>', 'proposals after it', integer(1, 100_000))
     .addOption(classNamesOption())
     .option('--json <out.json>', 'write COCO results; - for stdout, instead of the table')
     .option('--overlay <out.png>', 'draw the objects over the image; a folder for several images')
@@ -133,7 +142,9 @@ async function segmentAll(
   { terminal, signal }: Context,
 ): Promise<number> {
   const { scoreThreshold, nmsThreshold, maskThreshold, maxDetections, minSize, maxSize } = flags;
-  const options = { scoreThreshold, nmsThreshold, maskThreshold, maxDetections, minSize, maxSize, signal };
+  const { preNmsTopN, postNmsTopN } = flags;
+  const sizes = { minSize, maxSize, preNmsTopN, postNmsTopN };
+  const options = { scoreThreshold, nmsThreshold, maskThreshold, maxDetections, ...sizes, signal };
   const toStdout = flags.json === '-';
   const ids = new Map<string | number | null, { image: string; warned: boolean }>();
   const progress =
