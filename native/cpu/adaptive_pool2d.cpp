@@ -7,6 +7,8 @@
 
 #include <algorithm>
 
+#include "cpu/rows.h"
+
 namespace instaseg::cpu {
 namespace {
 
@@ -25,11 +27,14 @@ void reference(const AdaptivePool2d& op, const KernelContext& context) {
   const Shape& in = context.inputs[0].shape;
   const Shape& out = context.outputs[0].shape;
   const float* x = context.inputs[0].f32();
-  for (int64_t i = 0; i < out.elements(); ++i) {
+  const ValidRows images(in[0], input_or_absent(context, 1));
+  const int64_t image = out.elements(1, 4);
+  for (int64_t valid = 0; valid < images.total() * image; ++valid) {
+    const int64_t n = images.row(valid / image);
+    const int64_t i = n * image + valid % image;
     const int64_t c = i % out[3];
     const Range columns = cell(i / out[3] % out[2], in[2], out[2]);
     const Range rows = cell(i / out[3] / out[2] % out[1], in[1], out[1]);
-    const int64_t n = i / out[3] / out[2] / out[1];
     float result = op.max ? x[((n * in[1] + rows.begin) * in[2] + columns.begin) * in[3] + c] : 0.0f;
     for (int64_t iy = rows.begin; iy < rows.end; ++iy) {
       for (int64_t ix = columns.begin; ix < columns.end; ++ix) {
@@ -81,16 +86,17 @@ void parallel(const AdaptivePool2d& op, const KernelContext& context) {
   const int64_t channels = in[3];
   const int64_t blocks = (channels + kBlock - 1) / kBlock;
   const int64_t image = in.elements(1, 4);
-  const int64_t items = out[0] * out[1] * out[2] * blocks;
-  const int64_t grain = std::max<int64_t>(1, (1 << 14) / std::max<int64_t>(1, in.elements() / items));
-  context.parallel_for(items, grain, [&](int64_t begin, int64_t end, int) {
+  const int64_t cells = out[1] * out[2];
+  const ValidRows images(in[0], input_or_absent(context, 1));
+  const int64_t grain = std::max<int64_t>(1, (1 << 14) / std::max<int64_t>(1, image / (cells * blocks)));
+  context.parallel_for(images.total() * cells * blocks, grain, [&](int64_t begin, int64_t end, int) {
     for (int64_t item = begin; item < end; ++item) {
       const int64_t first = item % blocks * kBlock;
-      const int64_t at = item / blocks;
+      const int64_t n = images.row(item / blocks / cells);
+      const int64_t at = n * cells + item / blocks % cells;
       const Range columns = cell(at % out[2], in[2], out[2]);
       const Range rows = cell(at / out[2] % out[1], in[1], out[1]);
-      Function(op.max, rows, columns, in[2] * channels, channels,
-               context.inputs[0].f32() + at / (out[1] * out[2]) * image + first,
+      Function(op.max, rows, columns, in[2] * channels, channels, context.inputs[0].f32() + n * image + first,
                context.outputs[0].as<float>() + at * channels + first, std::min(kBlock, channels - first));
     }
   });

@@ -1,7 +1,8 @@
 // nms, variants:
 //   reference  the definition: boxes in order, each against all kept ones
 //   baseline   sort and split by group, images over all threads; then groups over all threads, each box against the
-//              kept boxes of its group, 8 at a time, stopping at the first that suppresses it; then one list an image
+//              kept boxes of its group, 8 at a time (cpu/suppression.h), stopping at the first that suppresses it; then
+//              one list an image
 //   avx2       the same with AVX2 comparisons
 // No IoU matrix: the memory is linear in the number of boxes. All variants do the same f32 operations, and a box's fate
 // depends on its group alone, so the lists are the same for any variant and any number of threads.
@@ -11,10 +12,7 @@
 
 #include "cpu/groups.h"
 #include "cpu/order.h"
-
-#ifdef INSTASEG_X86
-#include <immintrin.h>
-#endif
+#include "cpu/suppression.h"
 
 namespace instaseg::cpu {
 namespace {
@@ -72,79 +70,12 @@ void reference(const Nms& op, const KernelContext& context) {
   }
 }
 
-constexpr int64_t kLanes = 8;
-
-/// Kept boxes of one group, by coordinate. The lanes after the last one hold boxes that intersect nothing.
-struct Kept {
-  float *x1, *y1, *x2, *y2, *area;
-
-  void add(int64_t at, const Box& box, float box_area) const {
-    if (at % kLanes == 0) {
-      for (int64_t lane = at; lane < at + kLanes; ++lane) {
-        x1[lane] = y1[lane] = INFINITY;
-        x2[lane] = y2[lane] = -INFINITY;
-        area[lane] = 0;
-      }
-    }
-    x1[at] = box.x1;
-    y1[at] = box.y1;
-    x2[at] = box.x2;
-    y2[at] = box.y2;
-    area[at] = box_area;
-  }
-};
-
-// Whether any of the first `count` kept boxes has an IoU above `threshold` >= 0 with the box. Where no lane intersects,
-// every IoU is 0, -0 or NaN, and the division can be left out.
-INSTASEG_INLINE bool suppressed(const Kept& kept, int64_t count, const Box& box, float area, float threshold) {
-  for (int64_t at = 0; at < count; at += kLanes) {
-    float intersection[kLanes];
-    int any = 0;
-    for (int64_t lane = 0; lane < kLanes; ++lane) {
-      const int64_t i = at + lane;
-      const float w = greater(lesser(kept.x2[i], box.x2) - greater(kept.x1[i], box.x1), 0.0f);
-      const float h = greater(lesser(kept.y2[i], box.y2) - greater(kept.y1[i], box.y1), 0.0f);
-      intersection[lane] = w * h;
-      any |= intersection[lane] > 0;
-    }
-    if (!any) continue;
-    int above = 0;
-    for (int64_t lane = 0; lane < kLanes; ++lane) {
-      const float iou = intersection[lane] / (kept.area[at + lane] + area - intersection[lane]);
-      above |= iou > threshold;
-    }
-    if (above) return true;
-  }
-  return false;
+bool any_suppresses_baseline(const BoxList& kept, int64_t count, const Box& box, float area, float threshold) {
+  return any_suppresses<IouAbove>(kept, count, box, area, threshold);
 }
-bool suppressed_baseline(const Kept& kept, int64_t count, const Box& box, float area, float threshold) {
-  return suppressed(kept, count, box, area, threshold);
-}
-
-#ifdef INSTASEG_X86
-INSTASEG_AVX2 bool suppressed_avx2(const Kept& kept, int64_t count, const Box& box, float area, float threshold) {
-  const __m256 zero = _mm256_setzero_ps();
-  const __m256 x1 = _mm256_set1_ps(box.x1), y1 = _mm256_set1_ps(box.y1);
-  const __m256 x2 = _mm256_set1_ps(box.x2), y2 = _mm256_set1_ps(box.y2);
-  for (int64_t at = 0; at < count; at += kLanes) {
-    const __m256 w = _mm256_max_ps(_mm256_sub_ps(_mm256_min_ps(_mm256_loadu_ps(kept.x2 + at), x2),
-                                                 _mm256_max_ps(_mm256_loadu_ps(kept.x1 + at), x1)),
-                                   zero);
-    const __m256 h = _mm256_max_ps(_mm256_sub_ps(_mm256_min_ps(_mm256_loadu_ps(kept.y2 + at), y2),
-                                                 _mm256_max_ps(_mm256_loadu_ps(kept.y1 + at), y1)),
-                                   zero);
-    const __m256 intersection = _mm256_mul_ps(w, h);
-    if (_mm256_movemask_ps(_mm256_cmp_ps(intersection, zero, _CMP_GT_OQ)) == 0) continue;
-    const __m256 both = _mm256_add_ps(_mm256_loadu_ps(kept.area + at), _mm256_set1_ps(area));
-    const __m256 iou = _mm256_div_ps(intersection, _mm256_sub_ps(both, intersection));
-    if (_mm256_movemask_ps(_mm256_cmp_ps(iou, _mm256_set1_ps(threshold), _CMP_GT_OQ)) != 0) return true;
-  }
-  return false;
-}
-#endif
 
 // A threshold below 0: boxes that do not intersect suppress each other too.
-bool suppressed_by_any(const Kept& kept, int64_t count, const Box& box, float area, float threshold) {
+bool suppressed_by_any(const BoxList& kept, int64_t count, const Box& box, float area, float threshold) {
   for (int64_t i = 0; i < count; ++i) {
     if (box_iou({kept.x1[i], kept.y1[i], kept.x2[i], kept.y2[i]}, kept.area[i], box, area) > threshold) return true;
   }
@@ -166,7 +97,7 @@ struct ImageScratch {
     segments = carver.take<Segment>(capacity);
     kept = carver.take<uint8_t>(capacity);
     // Groups of two boxes or more take whole lanes.
-    const int64_t slots = capacity * (kLanes / 2) + kLanes;
+    const int64_t slots = capacity * (kSuppressionLanes / 2) + kSuppressionLanes;
     for (float*& column : columns) column = carver.take<float>(slots);
   }
 
@@ -219,13 +150,13 @@ void rank_image(const Problem& p, const Scratch& scratch, int64_t image) {
   for (int64_t begin = 0, end = 0; begin < count; begin = end) {
     while (end < count && s.pairs[end] >> 32 == s.pairs[begin] >> 32) ++end;
     s.segments[segments++] = {static_cast<int32_t>(begin), static_cast<int32_t>(end), slot};
-    if (end - begin > 1) slot += (end - begin + kLanes - 1) / kLanes * kLanes;
+    if (end - begin > 1) slot += (end - begin + kSuppressionLanes - 1) / kSuppressionLanes * kSuppressionLanes;
   }
   scratch.ranked[image] = count;
   scratch.segment_counts[image] = segments;
 }
 
-using Suppressed = bool (*)(const Kept&, int64_t, const Box&, float, float);
+using Suppressed = bool (*)(const BoxList&, int64_t, const Box&, float, float);
 
 void run_segment(const Problem& p, const ImageScratch& s, int64_t image, const Segment& segment, float threshold,
                  Suppressed any_above) {
@@ -235,8 +166,8 @@ void run_segment(const Problem& p, const ImageScratch& s, int64_t image, const S
     return;
   }
   float* const* c = s.columns;
-  const Kept kept{c[0] + segment.slot, c[1] + segment.slot, c[2] + segment.slot, c[3] + segment.slot,
-                  c[4] + segment.slot};
+  const BoxList kept{c[0] + segment.slot, c[1] + segment.slot, c[2] + segment.slot, c[3] + segment.slot,
+                     c[4] + segment.slot};
   int64_t count = 0;
   for (int64_t i = segment.begin; i < segment.end && count < p.max_output; ++i) {
     const int32_t rank = pair_index(s.pairs[i]);
@@ -287,10 +218,13 @@ void parallel(const Nms& op, const KernelContext& context) {
 
 const KernelRegistration<Nms> reference_row{{.run = reference}};
 const KernelRegistration<Nms> baseline_row{
-    {.variant = "baseline", .rank = 10, .workspace = workspace, .run = parallel<suppressed_baseline>}};
+    {.variant = "baseline", .rank = 10, .workspace = workspace, .run = parallel<any_suppresses_baseline>}};
 #ifdef INSTASEG_X86
-const KernelRegistration<Nms> avx2_row{
-    {.variant = "avx2", .isa = Isa::avx2, .rank = 20, .workspace = workspace, .run = parallel<suppressed_avx2>}};
+const KernelRegistration<Nms> avx2_row{{.variant = "avx2",
+                                        .isa = Isa::avx2,
+                                        .rank = 20,
+                                        .workspace = workspace,
+                                        .run = parallel<any_suppresses_avx2<IouAbove>>}};
 #endif
 
 }  // namespace

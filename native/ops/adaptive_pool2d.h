@@ -2,7 +2,7 @@
 // cells covers floor(i * size / output) to ceil((i + 1) * size / output).
 #pragma once
 
-#include "ops/shape_rules.h"
+#include "ops/box_rules.h"
 
 namespace instaseg {
 
@@ -11,7 +11,7 @@ struct AdaptivePool2d {
   bool max = false;
 
   static constexpr const char* name = "adaptivePool2d";
-  static constexpr const char* inputs[] = {"input"};
+  static constexpr const char* inputs[] = {"input", "counts?"};
   static AdaptivePool2d parse(AttributeReader& reader) {
     const AdaptivePool2d op{.output = reader.pair("output"), .max = reader.choice("kind", {"avg", "max"}) == 1};
     require_positive(name, "output", op.output);
@@ -22,6 +22,7 @@ struct AdaptivePool2d {
     const Shape& shape = in[0].shape;
     require(shape[1] > 0 && shape[2] > 0, ErrorCode::shape, name, ": height and width must be positive; received ",
             shape);
+    require_counts(name, input_or_absent(in, 1), shape[0]);
     return {{.dtype = in[0].dtype, .shape = {shape[0], output.y, output.x, shape[3]}}};
   }
   double flops(const Specs& in, const Specs&) const { return static_cast<double>(in[0].shape.elements()); }

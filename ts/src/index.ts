@@ -22,7 +22,7 @@ export { rleFromBox, rleFromPolygons } from './masks/rasterize.js';
 
 // Weights.
 export { convertCheckpoint, type ConvertOptions, type ConvertProgress, type ConvertResult } from './weights/convert.js';
-export type { ConfigOverrides, MaskRcnnConfig, ModelConfig } from './weights/families/config.js';
+export type { ConfigOverrides, MaskRcnnConfig, ModelConfig, YolactConfig } from './weights/families/config.js';
 
 // Devices and single kernels.
 export { Tensor, type DType } from './runtime/tensor.js';
@@ -43,4 +43,5 @@ export * as ops from './ops/index.js';
 export { seededWeights, type SeededRule, type SeededTensor } from './weights/seeded.js';
 export { writeSafetensors, type TensorSource, type WriteSafetensorsOptions } from './weights/safetensors.js';
 export { torchvisionTensors } from './weights/families/torchvision.js';
+export { yolactTensors } from './weights/families/yolact.js';
 export { configToMetadata } from './weights/families/config.js';

@@ -2,7 +2,7 @@
 import { resolve } from 'node:path';
 import { convertCheckpoint } from '../index.js';
 import { EXIT, step, usageError } from './exit.js';
-import { classNamesOption, fromZero } from './options.js';
+import { classNamesOption, fromZero, modelOption } from './options.js';
 import type { AddCommand } from './program.js';
 import { formatBytes, formatTable, printable } from './terminal.js';
 
@@ -10,6 +10,7 @@ interface ConvertFlags {
   readonly output: string;
   readonly classNames?: string[];
   readonly batchNormEpsilon?: number;
+  readonly model?: string;
 }
 
 export const addConvertCommand: AddCommand = (program, { terminal, signal }, done) => {
@@ -22,6 +23,7 @@ export const addConvertCommand: AddCommand = (program, { terminal, signal }, don
     .argument('<in>', 'checkpoint; nothing in it is executed')
     .requiredOption('-o, --output <out.safetensors>', 'file to write')
     .addOption(classNamesOption())
+    .addOption(modelOption())
     .option(
       '--batch-norm-epsilon <x>',
       'for weights trained with another epsilon than the published ones of their family',
@@ -29,13 +31,14 @@ export const addConvertCommand: AddCommand = (program, { terminal, signal }, don
     )
     .option('--verbose', 'show the stack of errors')
     .option('--quiet', 'print errors only')
-    .action(async (input: string, { output, classNames, batchNormEpsilon }: ConvertFlags) => {
+    .action(async (input: string, { output, classNames, batchNormEpsilon, model }: ConvertFlags) => {
       if (resolve(input) === resolve(output)) throw usageError(`--output is the checkpoint itself: ${output}`);
       let progress: ReturnType<typeof terminal.progress> | undefined;
       try {
         const converting = convertCheckpoint(input, output, {
           classNames,
           batchNormEpsilon,
+          model,
           signal,
           onProgress: ({ bytesDone, bytesTotal }) => {
             progress ??= terminal.progress(bytesTotal, 'converting {bar} {value} / {total}', formatBytes);

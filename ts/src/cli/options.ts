@@ -45,6 +45,9 @@ export const threadsOption = (): Option =>
 export const isaOption = (): Option =>
   new Option('--isa <name>', 'highest CPU instruction set to use').choices(['baseline', 'avx2', 'avx512']);
 
+export const modelOption = (): Option =>
+  new Option('--model <name>', 'what the weights are, where names and shapes do not tell: yolact_im700, yolact_im400');
+
 export const classNamesOption = (): Option =>
   new Option(
     '--class-names <file|a,b,c>',

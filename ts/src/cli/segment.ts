@@ -1,8 +1,9 @@
 /** instaseg segment: images in; a table, COCO JSON and drawings out. */
+import { Option } from 'commander';
 import { load, type DeviceOptions, type InstanceSegmenter, type LoadOptions, type SegmentOptions } from '../index.js';
 import { CommandFailure, EXIT, step, usageError, type ExitCode } from './exit.js';
 import { openJson, type JsonOutput } from './json-output.js';
-import { classNamesOption, deviceOption, fraction, integer, isaOption, threadsOption } from './options.js';
+import { classNamesOption, deviceOption, fraction, integer, isaOption, modelOption, threadsOption } from './options.js';
 import { overlayTargets } from './overlay-target.js';
 import type { AddCommand, Context } from './program.js';
 import { formatDuration, printable } from './terminal.js';
@@ -10,7 +11,7 @@ import { formatResult } from './result-table.js';
 
 interface SegmentFlags
   extends
-    Pick<LoadOptions, 'device' | 'classNames'>,
+    Pick<LoadOptions, 'device' | 'classNames' | 'model'>,
     Pick<DeviceOptions, 'threads' | 'isa'>,
     Pick<
       SegmentOptions,
@@ -22,6 +23,9 @@ interface SegmentFlags
       | 'maxSize'
       | 'preNmsTopN'
       | 'postNmsTopN'
+      | 'nms'
+      | 'topK'
+      | 'rescoreBoxes'
     > {
   readonly weights?: string;
   readonly json?: string;
@@ -57,11 +61,21 @@ export const addSegmentCommand: AddCommand = (program, context, done) => {
     .option('--nms-threshold <x>', 'drop the weaker of two detections that overlap more (IoU), 0 to 1', fraction)
     .option('--mask-threshold <x>', 'a pixel belongs to a mask above this probability, 0 to 1', fraction)
     .option('--max-detections <n>', 'most detections an image', integer(1, 10_000))
-    .option('--min-size <n>', 'resize images to this shorter side, in pixels ...', integer(1, 16_384))
+    .option('--min-size <n>', 'Mask R-CNN: resize images to this shorter side, in pixels ...', integer(1, 16_384))
     .option('--max-size <n>', '... but the longer side to no more than this', integer(1, 16_384))
-    .option('--pre-nms-top-n <n>', "candidates a pyramid level before the proposals' NMS", integer(1, 100_000))
-    .option('--post-nms-top-n <n>', 'proposals after it', integer(1, 100_000))
+    .addOption(
+      new Option('--nms <kind>', 'YOLACT: kind of suppression').choices(['fast', 'cross-class', 'traditional']),
+    )
+    .option('--top-k <n>', 'YOLACT: boxes of a class that enter the suppression', integer(1, 10_000))
+    .option('--rescore-boxes', "YOLACT++: multiply box scores by the masks' predicted IoU too")
+    .option(
+      '--pre-nms-top-n <n>',
+      "Mask R-CNN: candidates a pyramid level before the proposals' NMS",
+      integer(1, 100_000),
+    )
+    .option('--post-nms-top-n <n>', 'Mask R-CNN: proposals after it', integer(1, 100_000))
     .addOption(classNamesOption())
+    .addOption(modelOption())
     .option('--json <out.json>', 'write COCO results; - for stdout, instead of the table')
     .option('--overlay <out.png>', 'draw the objects over the image; a folder for several images')
     .option('--verbose', "show device and times (images then run one at a time), and errors' stacks")
@@ -106,11 +120,11 @@ function requireWeights(weights: string | undefined): string {
 
 async function openModel(
   weights: string,
-  { device, threads, isa, classNames }: SegmentFlags,
+  { device, threads, isa, classNames, model: name }: SegmentFlags,
   { terminal, signal }: Context,
 ): Promise<InstanceSegmenter> {
   const started = performance.now();
-  const model = await step(EXIT.model, load(weights, { device, threads, isa, classNames, signal }));
+  const model = await step(EXIT.model, load(weights, { device, threads, isa, classNames, model: name, signal }));
   const { config, deviceInfo } = model;
   terminal.detail(`model   ${config.model} (${config.family}), ${config.numClasses - 1} classes`);
   terminal.detail(`device  ${deviceInfo.name}, ${deviceInfo.threads} threads, ${deviceInfo.isa}`);
@@ -120,6 +134,7 @@ async function openModel(
 }
 
 function checkSizes(flags: SegmentFlags, { config }: InstanceSegmenter): void {
+  if (config.family !== 'torchvision') return; // the model itself refuses the flags
   const { minSize = config.image.minSize, maxSize = config.image.maxSize } = flags;
   if (minSize <= maxSize) return;
   const own = (value: unknown): string => (value === undefined ? ", the model's own" : '');
@@ -142,9 +157,9 @@ async function segmentAll(
   { terminal, signal }: Context,
 ): Promise<number> {
   const { scoreThreshold, nmsThreshold, maskThreshold, maxDetections, minSize, maxSize } = flags;
-  const { preNmsTopN, postNmsTopN } = flags;
-  const sizes = { minSize, maxSize, preNmsTopN, postNmsTopN };
-  const options = { scoreThreshold, nmsThreshold, maskThreshold, maxDetections, ...sizes, signal };
+  const { preNmsTopN, postNmsTopN, nms, topK, rescoreBoxes } = flags;
+  const ofFamily = { minSize, maxSize, preNmsTopN, postNmsTopN, nms, topK, rescoreBoxes };
+  const options = { scoreThreshold, nmsThreshold, maskThreshold, maxDetections, ...ofFamily, signal };
   const toStdout = flags.json === '-';
   const ids = new Map<string | number | null, { image: string; warned: boolean }>();
   const progress =

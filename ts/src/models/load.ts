@@ -6,8 +6,8 @@ import { InstasegError } from '../runtime/errors.js';
 import { requireOneOf, requireSignal } from '../runtime/validate.js';
 import type { ConfigOverrides } from '../weights/families/config.js';
 import { loadCheckpoint } from '../weights/load.js';
-import { maskRcnn } from './mask-rcnn.js';
 import type { SegmenterOptions } from './options.js';
+import { networkOf } from './registry.js';
 import { InstanceSegmenter } from './segmenter.js';
 
 export interface LoadOptions extends DeviceOptions, SegmenterOptions, ConfigOverrides {
@@ -41,10 +41,13 @@ export async function load(source: string | URL, options: LoadOptions = {}): Pro
     const device = shared ?? (await Device.open((options.device as DeviceName | undefined) ?? 'auto', options));
     try {
       const parameters = await loadParameters(device, checkpoint, signal);
-      return new InstanceSegmenter(device, maskRcnn, parameters, checkpoint.config, {
+      const { config } = checkpoint;
+      const model = new InstanceSegmenter(device, networkOf(config), parameters, config, {
         ...options,
         ownsDevice: !shared,
       });
+      await model.prepare();
+      return model;
     } catch (error) {
       if (!shared) await device.dispose();
       throw error;

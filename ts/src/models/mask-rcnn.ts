@@ -15,6 +15,7 @@ import { requireInteger, requireNumber } from '../runtime/validate.js';
 import { overrideConfig, type ConfigOverrides, type MaskRcnnConfig } from '../weights/families/config.js';
 import type { Job, Network, NetworkInputs, NetworkOutputs, Probe } from './network.js';
 import type { SegmentOptions } from './options.js';
+import { defined, refuse } from './overrides.js';
 import { rowOf } from './row.js';
 
 /** For tests of single stages: others may be put in the place of the network's own decisions. */
@@ -71,7 +72,13 @@ function record(
       order: config.image.normalizeBeforeResize ? 'normalizeFirst' : 'resizeFirst',
     }),
   );
-  const body = resnet(input, parameters.scope('backbone.body'), config.backbone, epsilon);
+  const body = resnet(
+    input,
+    parameters.scope('backbone.body'),
+    config.backbone,
+    epsilon,
+    (stage) => `layer${stage + 1}`,
+  );
   body.forEach((map, i) => see(`body.c${i + 2}`, map));
   const pyramid = fpn(body, parameters.scope('backbone.fpn'), epsilon);
   pyramid.forEach((map, i) => see(`fpn.${i === pyramid.length - 1 ? 'pool' : i}`, map));
@@ -172,14 +179,12 @@ function toOverrides(options: SegmentOptions): ConfigOverrides {
   };
 }
 
-/** Only the entries that are set, so that `undefined` never replaces a default. */
-function defined<T extends object>(values: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
-  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as never;
-}
-
 /** torchvision's Mask R-CNN. */
 export const maskRcnn: Network<MaskRcnnConfig> = {
-  configure: (config, options) => overrideConfig(config, toOverrides(options)),
+  configure(config, options) {
+    refuse(options, ['nms', 'topK', 'rescoreBoxes'], 'Mask R-CNN');
+    return overrideConfig(config, toOverrides(options));
+  },
   sizes(image, config) {
     const resized = resizedSize(image, config.image);
     return { resized, padded: paddedSize(resized, config.image.sizeDivisor) };

@@ -20,6 +20,15 @@ export interface SegmentOptions {
   readonly postNmsTopN?: number | undefined;
   /** Mask R-CNN: IoU threshold of the proposals' NMS, 0 to 1. */
   readonly rpnNmsThreshold?: number | undefined;
+  /**
+   * YOLACT: `fast` suppresses a class at a time, a suppressed box still suppressing others (the default); `cross-class`
+   * the same over the best class of each anchor; `traditional` is greedy NMS, a class at a time.
+   */
+  readonly nms?: 'fast' | 'cross-class' | 'traditional' | undefined;
+  /** YOLACT: boxes of a class (of all classes with `cross-class`) that enter the NMS, by score. */
+  readonly topK?: number | undefined;
+  /** YOLACT++: multiplies the box's score by the predicted mask IoU too. */
+  readonly rescoreBoxes?: boolean | undefined;
   /** Whether the EXIF orientation is applied; by default true. */
   readonly applyOrientation?: boolean | undefined;
   /** `image_id` of the JSON; by default the file's base name. */

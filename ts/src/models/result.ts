@@ -10,8 +10,10 @@ export interface Instance {
   classId: number;
   /** Category of the data set that the model was trained on (COCO: 1 to 90, with gaps). */
   categoryId: number;
-  /** 0 to 1. */
+  /** 0 to 1. With YOLACT++ the class score times the predicted IoU of the mask. */
   score: number;
+  /** YOLACT: the class score. */
+  boxScore?: number;
   box: [x: number, y: number, width: number, height: number];
   /** Number of pixels in the mask. */
   area: number;
@@ -25,6 +27,8 @@ export interface CocoResult {
   label: string;
   bbox: [x: number, y: number, width: number, height: number];
   score: number;
+  /** YOLACT: the class score; `score` is that of the mask. */
+  box_score?: number;
   segmentation: { size: [height: number, width: number]; counts: string };
 }
 
@@ -84,12 +88,13 @@ export class SegmentationResult {
 
   /** COCO results, numbers in full precision; image_id is 0 where the image has neither name nor id. */
   toJSON(): CocoResult[] {
-    return this.instances.map(({ label, categoryId, score, box, mask }) => ({
+    return this.instances.map(({ label, categoryId, score, boxScore, box, mask }) => ({
       image_id: this.imageId ?? 0,
       category_id: categoryId,
       label,
       bbox: [...box],
       score,
+      ...(boxScore !== undefined && { box_score: boxScore }),
       segmentation: mask.toRLE(),
     }));
   }

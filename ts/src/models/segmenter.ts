@@ -174,6 +174,17 @@ export class InstanceSegmenter {
     }
   }
 
+  /**
+   * Compiles the plan for a common photograph (640 x 480), so that packing the weights, and the first execution of
+   * everything in JavaScript, is behind us when the first image comes.
+   * @internal
+   */
+  async prepare(): Promise<void> {
+    const image: DecodedImage = { data: new Uint8Array(0), width: 640, height: 480, channels: 3 };
+    const job = this.#job(image, this.config);
+    await this.#plans.get(this.#planKey([job], this.config), () => this.#compile([job], this.config));
+  }
+
   async #segmentOne(input: ImageInput, options: SegmentOptions): Promise<SegmentationResult> {
     const config = this.#configure(options);
     return this.#gate.pass(async () => {

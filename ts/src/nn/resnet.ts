@@ -1,9 +1,21 @@
 /** Bottleneck ResNets (He et al., 2015; v1.5: the stride is on the 3x3 convolution). */
 import * as ops from '../ops/index.js';
 import type { SymbolicTensor } from '../runtime/graph.js';
-import type { BackboneConfig } from '../weights/families/config.js';
 import { batchNorm, conv } from './layers.js';
 import type { Parameters } from './parameters.js';
+
+/** The 3x3 convolution of a block: deformable (v2) where the checkpoint has offsets for it. */
+function spatialConv(input: SymbolicTensor, parameters: Parameters, stride: number, groups: number): SymbolicTensor {
+  const options = { stride, padding: 1, groups };
+  if (!parameters.has('conv_offset_mask.weight')) return conv(input, parameters, options);
+  const offset = conv(input, parameters.scope('conv_offset_mask'), { stride, padding: 1 });
+  return ops.deformConv2d(input, parameters.get('weight'), offset, {
+    ...options,
+    packedMask: true,
+    maskActivation: 'sigmoid',
+    bias: parameters.find('bias'),
+  });
+}
 
 function bottleneck(
   input: SymbolicTensor,
@@ -13,27 +25,34 @@ function bottleneck(
   epsilon: number,
 ): SymbolicTensor {
   const norm = (x: SymbolicTensor, name: string): SymbolicTensor => batchNorm(x, parameters.scope(name), epsilon);
-  const layer = (x: SymbolicTensor, index: number, options = {}): SymbolicTensor =>
-    norm(conv(x, parameters.scope(`conv${index}`), options), `bn${index}`);
-
   const identity = parameters.has('downsample.0.weight')
     ? norm(conv(input, parameters.scope('downsample.0'), { stride }), 'downsample.1')
     : input;
-  const reduced = ops.relu(layer(input, 1));
-  const spatial = ops.relu(layer(reduced, 2, { stride, padding: 1, groups }));
-  return ops.relu(ops.add(layer(spatial, 3), identity));
+  const reduced = ops.relu(norm(conv(input, parameters.scope('conv1')), 'bn1'));
+  const spatial = ops.relu(norm(spatialConv(reduced, parameters.scope('conv2'), stride, groups), 'bn2'));
+  return ops.relu(ops.add(norm(conv(spatial, parameters.scope('conv3')), 'bn3'), identity));
+}
+
+/** The parts of a ResNet's shape that its weights' own shapes do not give. */
+export interface ResnetConfig {
+  /** Blocks of each stage, C2 to C5. */
+  readonly blocks: readonly number[];
+  /** Groups of the 3x3 convolutions. */
+  readonly groups: number;
 }
 
 /**
  * The feature maps C2 to C5, strides 4, 8, 16 and 32.
  * @param image [N, H, W, 3]
- * @param parameters scope of `conv1`, `bn1`, `layer1` ...
+ * @param parameters scope of `conv1`, `bn1` and the stages
+ * @param stageName scope of a stage, from 0: `layer1` in torchvision, `layers.0` in YOLACT
  */
 export function resnet(
   image: SymbolicTensor,
   parameters: Parameters,
-  config: BackboneConfig,
+  config: ResnetConfig,
   epsilon: number,
+  stageName: (stage: number) => string,
 ): SymbolicTensor[] {
   const stem = ops.relu(
     batchNorm(conv(image, parameters.scope('conv1'), { stride: 2, padding: 3 }), parameters.scope('bn1'), epsilon),
@@ -42,7 +61,7 @@ export function resnet(
   return config.blocks.map((count, stage) => {
     for (let block = 0; block < count; block += 1) {
       const stride = stage > 0 && block === 0 ? 2 : 1;
-      x = bottleneck(x, parameters.scope(`layer${stage + 1}.${block}`), stride, config.groups, epsilon);
+      x = bottleneck(x, parameters.scope(`${stageName(stage)}.${block}`), stride, config.groups, epsilon);
     }
     return x;
   });

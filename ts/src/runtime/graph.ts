@@ -160,6 +160,7 @@ export function currentRecording(): Recording {
 const CONSTANT_INPUTS: Readonly<Record<string, readonly number[]>> = {
   conv2d: [1],
   convTranspose2d: [1],
+  deformConv2d: [1],
   linear: [1],
   batchNorm: [1, 2, 3, 4],
 };

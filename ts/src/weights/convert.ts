@@ -1,5 +1,5 @@
 import type { OpenCheckpointOptions } from './checkpoint.js';
-import { type ConfigOverrides, configToMetadata, type MaskRcnnConfig } from './families/config.js';
+import { type ConfigOverrides, configToMetadata, type ModelConfig } from './families/config.js';
 import { loadCheckpoint } from './load.js';
 import { writeSafetensors } from './safetensors.js';
 import { byteLength } from './tensor-info.js';
@@ -20,7 +20,7 @@ export interface ConvertOptions extends ConfigOverrides, OpenCheckpointOptions {
 
 export interface ConvertResult {
   /** What was recorded in the file. */
-  readonly config: MaskRcnnConfig;
+  readonly config: ModelConfig;
   /** Number of tensors written. */
   readonly tensors: number;
   /** Size of the written file. */
@@ -28,10 +28,10 @@ export interface ConvertResult {
 }
 
 /**
- * Converts any Mask R-CNN checkpoint that can be read into a safetensors file with canonical names and the whole
- * configuration in its metadata. Element types stay as they are; training counters (`num_batches_tracked`) are dropped,
- * and what they say about the normalisation is recorded in the configuration. The output appears only when it is
- * complete. Rejects as `loadCheckpoint` and `writeSafetensors` do.
+ * Converts any checkpoint that can be read into a safetensors file with canonical names and the whole configuration in
+ * its metadata. Element types stay as they are; what only training needs (`num_batches_tracked` counters, heads of
+ * auxiliary losses) is dropped, and what the counters say about the normalisation is recorded in the configuration. The
+ * output appears only when it is complete. Rejects as `loadCheckpoint` and `writeSafetensors` do.
  */
 export async function convertCheckpoint(
   input: string | URL,

@@ -37,7 +37,7 @@ async function fromJson(image: string, results: readonly CocoResult[]): Promise<
 
 async function passes(t: ExecutionContext, found: CaseFolder): Promise<void> {
   const file = found.file as ModelFile & SeededModel;
-  const config = file.config as Readonly<Record<string, unknown>>;
+  const config = file.config;
   const folder = mkdtempSync(path.join(tmpdir(), 'instaseg-cli-golden-'));
   try {
     const weights = path.join(folder, 'weights.safetensors');

@@ -1,6 +1,7 @@
 /** Every stage of a Mask R-CNN against the reference: free-running up to the proposals, then from stored decisions on. */
 import { ops, reshape, Tensor, type Device } from '../../src/index.js';
 import type { SegmentBatchOptions } from '../../src/models/options.js';
+import type { MaskRcnnConfig } from '../../src/weights/families/config.js';
 import type { InstanceSegmenter } from '../../src/models/segmenter.js';
 import { levelAnchors } from '../../src/nn/rpn.js';
 import type { GoldenTensor, GoldenTensors, ModelFile, Sample } from './case-files.js';
@@ -125,15 +126,21 @@ function features(context: StageContext): StageResult[] {
   return [...results, { ...worst, stage: 'features', note }];
 }
 
+/** The configuration of the family whose stages these are. */
+function configOf(model: InstanceSegmenter): MaskRcnnConfig {
+  if (model.config.family !== 'torchvision') throw new Error(`${model.config.model} is no Mask R-CNN`);
+  return model.config;
+}
+
 async function anchors(context: StageContext, model: InstanceSegmenter): Promise<StageResult[]> {
   const sample = context.file.samples['rpn.anchors'];
   if (!sample) return [];
   const [, , height, width] = context.file.batch_shape as [number, number, number, number];
-  const grids = model.config.anchors.sizes.map((_, level) => seen(context, `rpn.objectness.${level}`).shape);
+  const grids = configOf(model).anchors.sizes.map((_, level) => seen(context, `rpn.objectness.${level}`).shape);
   const all = await context.device.run(() =>
     ops.concat(
       grids.map((shape, level) =>
-        levelAnchors(reshape(Tensor.zeros(shape), shape), level, [height, width], model.config.anchors),
+        levelAnchors(reshape(Tensor.zeros(shape), shape), level, [height, width], configOf(model).anchors),
       ),
       { axis: 0 },
     ),
@@ -240,7 +247,7 @@ async function pasted(context: StageContext, model: InstanceSegmenter, image: nu
   const boxes = golden(context, `boxes.${image}`);
   const whole = await pasteSoft(
     context.device,
-    model.config.mask.paste,
+    configOf(model).mask.paste,
     Tensor.from(probabilities.data, [1, ...probabilities.shape]),
     Tensor.from(boxes.data, [1, ...boxes.shape]),
     context.file.image_shapes[image]!,

@@ -56,6 +56,27 @@ forEachVariant(test, 'adaptivePool2d', 'keeps NaN in its cells and accepts empty
   t.deepEqual(empty.shape, [0, 1, 1, 3]);
 });
 
+forEachVariant(test, 'adaptivePool2d', 'pools the counted planes of each group', async (t, device) => {
+  const input = integerTensor(3, [6, 5, 4, 70], -9, 9);
+  for (const kind of ['avg', 'max'] as const) {
+    const all = await device.run(() => ops.adaptivePool2d(input, { output: [1, 2], kind }));
+    for (const counts of [
+      [3, 1],
+      [0, 9],
+      [-1, 2],
+    ]) {
+      const { data } = await device.run(() =>
+        ops.adaptivePool2d(input, { output: [1, 2], kind, counts: Tensor.from(Int32Array.from(counts)) }),
+      );
+      for (const [group, count] of counts.entries()) {
+        const [begin, end] = [group * 420, group * 420 + Math.min(Math.max(count, 0), 3) * 140];
+        assertClose(t, data.subarray(begin, end), all.data.subarray(begin, end));
+        t.true(data.subarray(end, group * 420 + 420).every((value) => value === 0));
+      }
+    }
+  }
+});
+
 test('adaptivePool2d gives the same bits with any thread count and instruction set', async (t) => {
   const input = randomTensor(1, [2, 37, 41, 130]);
   await sameBits(t, 'adaptivePool2d', () => ops.adaptivePool2d(input, { output: [3, 1] }));
@@ -77,4 +98,10 @@ test('adaptivePool2d refuses arguments that do not fit', async (t) => {
     /must be positive/,
   );
   await refused(t, () => ops.adaptivePool2d(Tensor.zeros([4, 1]), { output: 1 }), 'ERR_SHAPE', /4 dimensions/);
+  await refused(
+    t,
+    () => ops.adaptivePool2d(Tensor.zeros([3, 4, 4, 1]), { output: 1, counts: Tensor.zeros([2], 'i32') }),
+    'ERR_SHAPE',
+    /split evenly/,
+  );
 });

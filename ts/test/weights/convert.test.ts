@@ -1,14 +1,15 @@
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import test from 'ava';
 import { openCheckpoint } from '../../src/weights/checkpoint.js';
 import { convertCheckpoint, type ConvertProgress } from '../../src/weights/convert.js';
 import { configToMetadata } from '../../src/weights/families/config.js';
 import { torchvisionTensors } from '../../src/weights/families/torchvision.js';
+import { yolactTensors } from '../../src/weights/families/yolact.js';
 import { loadCheckpoint } from '../../src/weights/load.js';
 import { type TensorSource, writeSafetensors } from '../../src/weights/safetensors.js';
 import { seededWeights } from '../../src/weights/seeded.js';
-import { failsWith, floats, fixture, readAll, slimConfig, withFolder } from './support.js';
+import { failsWith, floats, fixture, readAll, slimConfig, slimYolact, withFolder, yolactConfig } from './support.js';
 
 const v1 = slimConfig('maskrcnn_resnet50_fpn');
 const v2 = slimConfig('maskrcnn_resnet50_fpn_v2');
@@ -19,6 +20,21 @@ const counter: TensorSource = {
   shape: [],
   read: () => [Buffer.alloc(8)],
 };
+
+/** A safetensors file of float32 tensors whose data are never written. */
+function writeHoles(file: string, tensors: readonly { name: string; shape: readonly number[] }[]): void {
+  let end = 0;
+  const entries = tensors.map(({ name, shape }) => {
+    const start = end;
+    end += 4 * shape.reduce((product, size) => product * size, 1);
+    return [name, { dtype: 'F32', shape, data_offsets: [start, end] }];
+  });
+  const header = Buffer.from(JSON.stringify(Object.fromEntries(entries)));
+  const length = Buffer.alloc(8);
+  length.writeBigUInt64LE(BigInt(header.length));
+  writeFileSync(file, Buffer.concat([length, header]));
+  truncateSync(file, length.length + header.length + end);
+}
 
 /** Names as torchvision wrote them before 0.13. */
 const oldName = (name: string): string =>
@@ -90,7 +106,7 @@ test('what was recorded outlives the counters, and overrides win over it', async
     t.deepEqual((await convertCheckpoint(input, output)).config.batchNorm, { kind: 'batch', epsilon: 1e-5 });
     const loaded = await loadCheckpoint(output, { batchNormEpsilon: 1e-3, image: { minSize: 320 } });
     t.deepEqual(loaded.config.batchNorm, { kind: 'batch', epsilon: 1e-3 });
-    t.is(loaded.config.image.minSize, 320);
+    t.like(loaded.config, { image: { minSize: 320 } });
     await loaded.close();
   });
 });
@@ -117,7 +133,7 @@ test('unknown families and incomplete weights are refused and leave no file', as
     await failsWith(
       () => convertCheckpoint(input, output),
       'ERR_WEIGHTS',
-      /expected torchvision Mask R-CNN.*YOLACT weights/,
+      /expected torchvision Mask R-CNN.* or YOLACT weights.*these look like YOLACT weights/,
     );
     await failsWith(
       () => convertCheckpoint(fixture('nested.pth'), output),
@@ -133,6 +149,92 @@ test('unknown families and incomplete weights are refused and leave no file', as
     );
     await failsWith(() => loadCheckpoint(input, { classNames: ['one'] }), 'ERR_ARGUMENT', /^Expected 2 class names/);
     t.false(existsSync(output));
+  });
+});
+
+const plus = slimYolact(true);
+
+/** What published YOLACT files hold beside the weights that a forward pass needs. */
+const unneeded = [
+  { ...counter, name: 'backbone.bn1.num_batches_tracked' },
+  floats('backbone.layer1.0.conv1.weight', [1], [1]),
+  floats('fpn.downsample_layers.2.weight', [1], [1]),
+  floats('semantic_seg_conv.weight', [1], [1]),
+];
+
+test('YOLACT weights are loaded and converted without what only training needs', async (t) => {
+  await withFolder(async (folder) => {
+    const [input, output] = [path.join(folder, 'weights.safetensors'), path.join(folder, 'out.safetensors')];
+    const seeded = seededWeights(yolactTensors(plus), 5);
+    await writeSafetensors(
+      input,
+      [...seeded, ...unneeded].map((tensor) => ({ ...tensor, name: `module.${tensor.name}` })),
+    );
+    const loaded = await loadCheckpoint(input);
+    t.deepEqual(loaded.config, plus);
+    t.deepEqual([...loaded.tensors.keys()].sort(), seeded.map(({ name }) => name).sort());
+    for (const { name, shape, values } of seeded) {
+      const tensor = loaded.tensors.get(name);
+      t.deepEqual(tensor?.info, { name, dtype: 'f32', shape });
+      t.deepEqual(await readAll(tensor?.read() ?? []), Buffer.from(values().buffer as ArrayBuffer));
+    }
+    await loaded.close();
+
+    const result = await convertCheckpoint(input, output, {
+      classNames: ['cup', 'saucer'],
+      detect: { nms: 'cross-class' },
+    });
+    t.is(result.tensors, seeded.length);
+    t.like(result.config, { family: 'yolact', classNames: ['background', 'cup', 'saucer'] });
+    const again = await loadCheckpoint(output);
+    t.deepEqual(again.config, result.config);
+    await again.close();
+    t.deepEqual(await convertCheckpoint(output, output), result);
+    await failsWith(() => loadCheckpoint(output, { rpn: { minSize: 1 } }), 'ERR_ARGUMENT', /^Expected no "rpn"/);
+  });
+});
+
+test('the name of a file tells yolact_im700 from yolact_base, and what it told is recorded', async (t) => {
+  await withFolder(async (folder) => {
+    const input = path.join(folder, 'yolact_im700_54_800000.safetensors');
+    const output = path.join(folder, 'weights.safetensors');
+    // Nothing is read but names and shapes: the bytes stay holes of the file.
+    const tensors = [...yolactTensors(yolactConfig('yolact_base'))].map(([name, shape]) => ({ name, shape }));
+    writeHoles(input, tensors);
+    const loaded = await loadCheckpoint(input);
+    t.like(loaded.config, { model: 'yolact_im700', image: { size: 700 } });
+    await loaded.close();
+
+    await writeSafetensors(
+      output,
+      seededWeights(yolactTensors(plus), 5),
+      configToMetadata({ ...plus, model: 'yolact_im700' }),
+    );
+    const recorded = await loadCheckpoint(output);
+    t.like(recorded.config, { model: 'yolact_im700', image: { size: 550 } });
+    await recorded.close();
+  });
+});
+
+test('incomplete YOLACT weights are refused with the file in front', async (t) => {
+  await withFolder(async (folder) => {
+    const input = path.join(folder, 'in');
+    const seeded = seededWeights(yolactTensors(plus), 5);
+    await writeSafetensors(
+      input,
+      seeded.filter(({ name }) => name !== 'proto_net.0.bias'),
+    );
+    await failsWith(
+      () => loadCheckpoint(input),
+      'ERR_WEIGHTS',
+      /in: The weights do not fit.*\nmissing \(1\):\n {2}proto_net\.0\.bias$/,
+    );
+    await writeSafetensors(
+      input,
+      seeded.filter(({ name }) => !name.startsWith('backbone.')),
+    );
+    await failsWith(() => loadCheckpoint(input), 'ERR_UNSUPPORTED', /in: YOLACT weights are supported with backbones/);
+    t.pass();
   });
 });
 

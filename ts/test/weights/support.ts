@@ -6,8 +6,9 @@ import { crc32 } from 'node:zlib';
 import type { ExecutionContext, TestFn } from 'ava';
 import { type ErrorCode, InstasegError } from '../../src/runtime/errors.js';
 import type { Checkpoint } from '../../src/weights/checkpoint.js';
-import type { MaskRcnnConfig } from '../../src/weights/families/config.js';
+import type { MaskRcnnConfig, YolactConfig } from '../../src/weights/families/config.js';
 import { inferTorchvision, torchvisionTensors } from '../../src/weights/families/torchvision.js';
+import { inferYolact, yolactTensors } from '../../src/weights/families/yolact.js';
 import type { TensorSource } from '../../src/weights/safetensors.js';
 
 /** The root of the repository; tests run from dist/test/weights. */
@@ -22,6 +23,13 @@ export const torchvisionLists = readJson<{
   models: Record<'maskrcnn_resnet50_fpn' | 'maskrcnn_resnet50_fpn_v2', Record<string, number[]>>;
   digests: Record<string, string>;
 }>(path.join(ROOT, 'ts/test/weights/torchvision-tensors.json'));
+
+/** dbolya/yolact's own names and shapes, as `Yolact().state_dict()` lists them. */
+export const yolactLists = readJson<{
+  models: Record<'yolact_plus_resnet50' | 'yolact_darknet53', Record<string, number[]>>;
+  /** Of other models: SHA-256 of the lines "name: shape", without counters and without `semantic_seg_conv`. */
+  digests: Record<string, string>;
+}>(path.join(ROOT, 'ts/test/weights/yolact-tensors.json'));
 
 const REFERENCE = path.resolve(ROOT, '../shared/reference');
 
@@ -115,7 +123,7 @@ export const floats = (name: string, shape: number[], values: number[]): TensorS
   read: () => [new Uint8Array(new Float32Array(values).buffer)],
 });
 
-const asTensors = (shapes: Record<string, number[]>): Map<string, { dtype: 'f32'; shape: number[] }> =>
+export const asTensors = (shapes: Record<string, number[]>): Map<string, { dtype: 'f32'; shape: number[] }> =>
   new Map(Object.entries(shapes).map(([name, shape]) => [name, { dtype: 'f32', shape }]));
 
 /** Names and shapes as `inferTorchvision` takes them. */
@@ -141,6 +149,60 @@ export function slimConfig(
   return inferTorchvision(
     new Map([...torchvisionTensors(slim)].map(([name, shape]) => [name, { shape }])),
   ) as MaskRcnnConfig;
+}
+
+export type YolactModel = 'yolact_resnet50' | 'yolact_base' | 'yolact_plus_resnet50' | 'yolact_plus_base';
+
+/** The configuration that the tensors of a configuration give. */
+export const inferredAgain = (config: YolactConfig): YolactConfig =>
+  inferYolact(asTensors(Object.fromEntries(yolactTensors(config)))) as YolactConfig;
+
+const YOLACT_PLUS = inferYolact(asTensors(yolactLists.models.yolact_plus_resnet50)) as YolactConfig;
+
+/** A published YOLACT, from the list of `yolact_plus_resnet50`: what differs is replaced, and the rest inferred again. */
+export function yolactConfig(model: YolactModel): YolactConfig {
+  const { backbone, head, anchors, mask } = YOLACT_PLUS;
+  if (backbone.kind !== 'resnet') throw new Error('Expected a ResNet');
+  const plus = model.includes('plus');
+  const blocks = model.endsWith('base') ? [3, 4, 23, 3] : [3, 4, 6, 3];
+  const interval = model.endsWith('base') ? 3 : 1;
+  const deformable = blocks.map((count, stage) =>
+    Array.from({ length: count }, (_, i) => plus && stage > 0 && i % interval === 0),
+  );
+  return inferredAgain({
+    ...YOLACT_PLUS,
+    backbone: { ...backbone, blocks, deformable },
+    head: { ...head, anchorsPerCell: plus ? 9 : 3 },
+    anchors: plus ? anchors : { ...anchors, scales: anchors.scales.map(([scale]) => [scale as number]) },
+    mask: { ...mask, rescore: plus ? mask.rescore : null },
+  });
+}
+
+/** A whole YOLACT of a few kilobytes: ResNet-50's kind of blocks, with or without what makes it a YOLACT++. */
+export function slimYolact(plus: boolean, numClasses = 3): YolactConfig {
+  const full = yolactConfig(plus ? 'yolact_plus_resnet50' : 'yolact_resnet50');
+  if (full.backbone.kind !== 'resnet') throw new Error('Expected a ResNet');
+  return inferredAgain({
+    ...full,
+    numClasses,
+    backbone: {
+      ...full.backbone,
+      ...{ blocks: [1, 2, 2, 1], stem: 2, widths: [2, 2, 4, 4], outputs: [4, 6, 8, 10] },
+      deformable: [[false], [plus, false], [plus, plus], [false]],
+    },
+    fpn: { ...full.fpn, channels: 4 },
+    protonet: {
+      ...full.protonet,
+      layers: [
+        { kind: 'conv', channels: 5, kernel: 3 },
+        { kind: 'upsample' },
+        { kind: 'conv', channels: 6, kernel: 3 },
+        { kind: 'conv', channels: 2, kernel: 1 },
+      ],
+    },
+    head: { ...full.head, upfeature: [5, 6], coefficients: 2 },
+    mask: { ...full.mask, rescore: plus ? { convs: [2, 3] } : null },
+  });
 }
 
 /** What a forged zip entry states about itself instead of the truth. */

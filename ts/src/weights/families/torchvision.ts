@@ -1,6 +1,5 @@
 import { InstasegError } from '../../runtime/errors.js';
 import { classList } from '../coco-classes.js';
-import type { TensorInfo } from '../tensor-info.js';
 import { isTrainingCounter } from './check-weights.js';
 import {
   type BoxConfig,
@@ -9,12 +8,11 @@ import {
   type MaskRcnnConfig,
   overrideConfig,
 } from './config.js';
+import { canonicalNames } from './names.js';
+import { countNames, renamed, type Shapes, size, TensorList } from './shapes.js';
 
 // torchvision's Mask R-CNN on a ResNet with FPN: maskrcnn_resnet50_fpn, maskrcnn_resnet50_fpn_v2, and what is built of
 // the same parts (torchvision/models/detection). Shapes below are PyTorch's: [out, in, height, width].
-
-/** Prefixes that wrappers put in front of every name: DataParallel, torch.compile, Lightning. */
-const WRAPPER_PREFIXES = ['module.', '_orig_mod.', 'model.'];
 
 /** How names changed in torchvision 0.13, which renames them on loading too. */
 const RENAMES: readonly (readonly [RegExp, (match: RegExpMatchArray) => string])[] = [
@@ -33,27 +31,8 @@ const RENAMES: readonly (readonly [RegExp, (match: RegExpMatchArray) => string])
  * Current names for the names of a torchvision state dict, old or current, in the same order. Prefixes that wrappers
  * add to all names (`module.` and the like) are removed. ERR_WEIGHTS if two names become one.
  */
-export function canonicalTorchvisionNames(names: Iterable<string>): Map<string, string> {
-  const originals = [...names];
-  const prefix = commonPrefix(originals);
-  const owners = new Map<string, string>();
-  for (const original of originals) {
-    const current = renameOld(original.slice(prefix.length));
-    const owner = owners.get(current);
-    if (owner !== undefined) {
-      throw new InstasegError('ERR_WEIGHTS', `The tensors "${owner}" and "${original}" are both "${current}"`);
-    }
-    owners.set(current, original);
-  }
-  return new Map([...owners].map(([current, original]) => [original, current]));
-}
-
-function commonPrefix(names: readonly string[], found = ''): string {
-  const next = WRAPPER_PREFIXES.find(
-    (prefix) => names.length > 0 && names.every((name) => name.startsWith(found + prefix)),
-  );
-  return next === undefined ? found : commonPrefix(names, found + next);
-}
+export const canonicalTorchvisionNames = (names: Iterable<string>): Map<string, string> =>
+  canonicalNames(names, renameOld);
 
 function renameOld(name: string): string {
   for (const [pattern, rename] of RENAMES) {
@@ -102,18 +81,6 @@ const DEFAULTS = {
   mask: { paste: 'torchvision', threshold: 0.5 },
 } as const;
 
-type Shapes = ReadonlyMap<string, Pick<TensorInfo, 'shape'>>;
-
-/** A dimension of a tensor; 1, which no check lets pass, where the tensor is missing. */
-const size = (shapes: Shapes, name: string, axis: number): number => shapes.get(name)?.shape[axis] ?? 1;
-
-/** How many of the names `name(0)`, `name(1)`, ... there are. */
-function countNames(shapes: Shapes, name: (index: number) => string): number {
-  let index = 0;
-  while (shapes.has(name(index))) index++;
-  return index;
-}
-
 /**
  * The configuration of torchvision Mask R-CNN weights, from the metadata if the converter recorded it and otherwise from
  * the names and shapes, or undefined if the weights are of another family. Old names are understood.
@@ -131,9 +98,8 @@ export function inferTorchvision(
   overrides: ConfigOverrides = {},
 ): MaskRcnnConfig | undefined {
   const recorded = configFromMetadata(metadata);
-  if (recorded) return overrideConfig(recorded, overrides);
-  const current = canonicalTorchvisionNames(tensors.keys());
-  const shapes = new Map([...tensors].map(([name, info]) => [current.get(name) as string, info]));
+  if (recorded) return recorded.family === 'torchvision' ? overrideConfig(recorded, overrides) : undefined;
+  const shapes = renamed(tensors, canonicalTorchvisionNames(tensors.keys()));
   const needed = ['backbone.body.conv1', 'rpn.head.cls_logits', 'roi_heads.mask_predictor.mask_fcn_logits'];
   if (!needed.every((layer) => shapes.has(`${layer}.weight`))) return undefined;
   return overrideConfig(inferConfig(shapes), overrides);
@@ -233,35 +199,24 @@ function modelName(blocks: readonly number[], v2: boolean): string {
  * `num_batches_tracked` counters. A forward pass looks its weights up under these names.
  */
 export function torchvisionTensors(config: MaskRcnnConfig): Map<string, number[]> {
-  const shapes = new Map<string, number[]>();
+  const list = new TensorList();
   const { backbone, fpn, rpn, roiAlign, box, mask, numClasses, anchors } = config;
 
-  const layer = (name: string, shape: number[], outputs = shape[0] as number): void => {
-    shapes.set(`${name}.weight`, shape);
-    shapes.set(`${name}.bias`, [outputs]);
-  };
-  const batchNorm = (name: string, width: number): void => {
-    for (const leaf of ['weight', 'bias', 'running_mean', 'running_var']) shapes.set(`${name}.${leaf}`, [width]);
-  };
-  const normed = (conv: string, norm: string, shape: number[]): void => {
-    shapes.set(`${conv}.weight`, shape);
-    batchNorm(norm, shape[0] as number);
-  };
   /** torchvision's Conv2dNormActivation. */
   const block = (name: string, shape: number[], norm: boolean): void =>
-    norm ? normed(`${name}.0`, `${name}.1`, shape) : layer(`${name}.0`, shape);
+    norm ? list.normed(`${name}.0`, `${name}.1`, shape) : list.layer(`${name}.0`, shape);
 
-  normed('backbone.body.conv1', 'backbone.body.bn1', [backbone.stem, 3, 7, 7]);
+  list.normed('backbone.body.conv1', 'backbone.body.bn1', [backbone.stem, 3, 7, 7]);
   let inputs = backbone.stem;
   backbone.blocks.forEach((count, stage) => {
     const width = backbone.widths[stage] as number;
     const outputs = backbone.outputs[stage] as number;
     for (let i = 0; i < count; i++) {
       const name = `backbone.body.layer${stage + 1}.${i}`;
-      normed(`${name}.conv1`, `${name}.bn1`, [width, inputs, 1, 1]);
-      normed(`${name}.conv2`, `${name}.bn2`, [width, width / backbone.groups, 3, 3]);
-      normed(`${name}.conv3`, `${name}.bn3`, [outputs, width, 1, 1]);
-      if (i === 0) normed(`${name}.downsample.0`, `${name}.downsample.1`, [outputs, inputs, 1, 1]);
+      list.normed(`${name}.conv1`, `${name}.bn1`, [width, inputs, 1, 1]);
+      list.normed(`${name}.conv2`, `${name}.bn2`, [width, width / backbone.groups, 3, 3]);
+      list.normed(`${name}.conv3`, `${name}.bn3`, [outputs, width, 1, 1]);
+      if (i === 0) list.normed(`${name}.downsample.0`, `${name}.downsample.1`, [outputs, inputs, 1, 1]);
       inputs = outputs;
     }
   });
@@ -272,8 +227,8 @@ export function torchvisionTensors(config: MaskRcnnConfig): Map<string, number[]
 
   const perCell = (anchors.sizes[0]?.length ?? 0) * anchors.ratios.length;
   for (let i = 0; i < rpn.convDepth; i++) block(`rpn.head.conv.${i}`, [channels, channels, 3, 3], false);
-  layer('rpn.head.cls_logits', [perCell, channels, 1, 1]);
-  layer('rpn.head.bbox_pred', [4 * perCell, channels, 1, 1]);
+  list.layer('rpn.head.cls_logits', [perCell, channels, 1, 1]);
+  list.layer('rpn.head.bbox_pred', [4 * perCell, channels, 1, 1]);
 
   const convs = box.head.kind === 'fc' ? [] : box.head.convs;
   inputs = channels;
@@ -283,11 +238,14 @@ export function torchvisionTensors(config: MaskRcnnConfig): Map<string, number[]
   });
   inputs *= roiAlign.boxSize ** 2;
   box.head.fcs.forEach((width, i) => {
-    layer(`roi_heads.box_head.${box.head.kind === 'fc' ? `fc${6 + i}` : convs.length + 1 + 2 * i}`, [width, inputs]);
+    list.layer(`roi_heads.box_head.${box.head.kind === 'fc' ? `fc${6 + i}` : convs.length + 1 + 2 * i}`, [
+      width,
+      inputs,
+    ]);
     inputs = width;
   });
-  layer('roi_heads.box_predictor.cls_score', [numClasses, inputs]);
-  layer('roi_heads.box_predictor.bbox_pred', [4 * numClasses, inputs]);
+  list.layer('roi_heads.box_predictor.cls_score', [numClasses, inputs]);
+  list.layer('roi_heads.box_predictor.bbox_pred', [4 * numClasses, inputs]);
 
   inputs = channels;
   mask.convs.forEach((width, i) => {
@@ -295,7 +253,7 @@ export function torchvisionTensors(config: MaskRcnnConfig): Map<string, number[]
     inputs = width;
   });
   // A transposed convolution: [in, out, height, width].
-  layer('roi_heads.mask_predictor.conv5_mask', [inputs, mask.predictor, 2, 2], mask.predictor);
-  layer('roi_heads.mask_predictor.mask_fcn_logits', [numClasses, mask.predictor, 1, 1]);
-  return shapes;
+  list.layer('roi_heads.mask_predictor.conv5_mask', [inputs, mask.predictor, 2, 2], mask.predictor);
+  list.layer('roi_heads.mask_predictor.mask_fcn_logits', [numClasses, mask.predictor, 1, 1]);
+  return list.shapes;
 }
