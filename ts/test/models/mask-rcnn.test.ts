@@ -182,15 +182,15 @@ test.serial('abort before and during a call rejects with the reason, and the nex
   const expected = bits(await model.segment(SHAPES, SMALL));
 
   const running = new AbortController();
-  // Seconds of work.
-  const long = model.segment(SHAPES, { minSize: 800, maxSize: 1333, signal: running.signal });
-  const queued = Array.from({ length: 3 }, () => model.segment(SHAPES, { ...SMALL, signal: running.signal }));
+  // Seconds of work: one runs, one is being prepared, two wait.
+  const LONG = { minSize: 800, maxSize: 1333 };
+  const calls = Array.from({ length: 4 }, () => model.segment(SHAPES, { ...LONG, signal: running.signal }));
   setTimeout(() => running.abort(reason), 200);
-  const ends = await Promise.allSettled([long, ...queued]);
+  const ends = await Promise.allSettled(calls);
   t.true(ends.every((end) => end.status === 'rejected' && end.reason === reason));
 
   const many = new AbortController();
-  const batch = model.segment([SHAPES, TALL], { minSize: 800, maxSize: 1333, signal: many.signal });
+  const batch = model.segment([SHAPES, TALL], { ...LONG, signal: many.signal });
   setTimeout(() => many.abort(reason), 200);
   t.is(await t.throwsAsync(batch), reason);
   t.is(bits(await model.segment(SHAPES, SMALL)), expected);
