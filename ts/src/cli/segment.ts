@@ -26,6 +26,7 @@ interface SegmentFlags
       | 'nms'
       | 'topK'
       | 'rescoreBoxes'
+      | 'maskResolution'
     > {
   readonly weights?: string;
   readonly json?: string;
@@ -67,6 +68,12 @@ export const addSegmentCommand: AddCommand = (program, context, done) => {
       new Option('--nms <kind>', 'YOLACT: kind of suppression').choices(['fast', 'cross-class', 'traditional']),
     )
     .option('--top-k <n>', 'YOLACT: boxes of a class that enter the suppression', integer(1, 10_000))
+    .addOption(
+      new Option(
+        '--mask-resolution <size>',
+        "YOLACT: size of the masks: the image's, the network's, the prototypes'",
+      ).choices(['original', 'input', 'prototype']),
+    )
     .option('--rescore-boxes', "YOLACT++: multiply box scores by the masks' predicted IoU too")
     .option(
       '--pre-nms-top-n <n>',
@@ -157,8 +164,8 @@ async function segmentAll(
   { terminal, signal }: Context,
 ): Promise<number> {
   const { scoreThreshold, nmsThreshold, maskThreshold, maxDetections, minSize, maxSize } = flags;
-  const { preNmsTopN, postNmsTopN, nms, topK, rescoreBoxes } = flags;
-  const ofFamily = { minSize, maxSize, preNmsTopN, postNmsTopN, nms, topK, rescoreBoxes };
+  const { preNmsTopN, postNmsTopN, nms, topK, maskResolution, rescoreBoxes } = flags;
+  const ofFamily = { minSize, maxSize, preNmsTopN, postNmsTopN, nms, topK, maskResolution, rescoreBoxes };
   const options = { scoreThreshold, nmsThreshold, maskThreshold, maxDetections, ...ofFamily, signal };
   const toStdout = flags.json === '-';
   const ids = new Map<string | number | null, { image: string; warned: boolean }>();

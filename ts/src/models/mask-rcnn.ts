@@ -182,7 +182,7 @@ function toOverrides(options: SegmentOptions): ConfigOverrides {
 /** torchvision's Mask R-CNN. */
 export const maskRcnn: Network<MaskRcnnConfig> = {
   configure(config, options) {
-    refuse(options, ['nms', 'topK', 'rescoreBoxes'], 'Mask R-CNN');
+    refuse(options, ['nms', 'topK', 'maskResolution', 'rescoreBoxes'], 'Mask R-CNN');
     return overrideConfig(config, toOverrides(options));
   },
   sizes(image, config) {

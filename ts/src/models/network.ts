@@ -62,6 +62,8 @@ export interface Network<Config, Outputs extends NetworkOutputs = NetworkOutputs
    * together, where it is equal.
    */
   planKey(jobs: readonly Job[], config: Config): unknown;
+  /** The size that an image's masks have, where it is not the image's own. */
+  maskSize?(config: Config): Size | undefined;
   /** Records the forward pass into the recording under way. */
   record(inputs: NetworkInputs, jobs: readonly Job[], parameters: Parameters, config: Config, probe?: Probe): Outputs;
   /** Detection `row` of the outputs, in image `n`, but for its mask; undefined leaves it out. */

@@ -27,6 +27,11 @@ export interface SegmentOptions {
   readonly nms?: 'fast' | 'cross-class' | 'traditional' | undefined;
   /** YOLACT: boxes of a class (of all classes with `cross-class`) that enter the NMS, by score. */
   readonly topK?: number | undefined;
+  /**
+   * YOLACT: size of the masks: of the image (the default), of the network's input, or of the prototypes as they are (a
+   * quarter of that). Boxes are in pixels of the image whatever it is.
+   */
+  readonly maskResolution?: 'original' | 'input' | 'prototype' | undefined;
   /** YOLACT++: multiplies the box's score by the predicted mask IoU too. */
   readonly rescoreBoxes?: boolean | undefined;
   /** Whether the EXIF orientation is applied; by default true. */

@@ -1,6 +1,7 @@
 import type { DecodedImage } from '../image/decode.js';
 import type { Overlay, OverlayOptions } from '../image/overlay.js';
 import type { Mask } from '../masks/mask.js';
+import { InstasegError } from '../runtime/errors.js';
 
 /** One object that was found. Coordinates and sizes are pixels of the original image, as displayed. */
 export interface Instance {
@@ -72,9 +73,14 @@ export class SegmentationResult {
     this.#image = image;
   }
 
-  /** The image with the objects drawn over it. Drawing code is loaded, and runs, only when it is asked for pixels. */
+  /**
+   * The image with the objects drawn over it. Throws ERR_ARGUMENT for masks of another size (YOLACT's `maskResolution`).
+   * Drawing code is loaded, and runs, only when it is asked for pixels. */
   overlay(options?: OverlayOptions): Overlay {
     const [image, instances] = [this.#image, this.instances];
+    if (instances.some(({ mask }) => mask.width !== image.width || mask.height !== image.height)) {
+      throw new InstasegError('ERR_ARGUMENT', 'masks of another size than the image cannot be drawn over it');
+    }
     const toBuffer: Overlay['toBuffer'] = async (format = 'png') => {
       const { drawOverlay, encodeImage } = await import('../image/overlay.js');
       return encodeImage(drawOverlay(image, instances, options), image.width, image.height, format);

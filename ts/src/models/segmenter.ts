@@ -290,6 +290,7 @@ export class InstanceSegmenter {
   ): Instance[] {
     const capacity = outputs.scores.length / images;
     const words = new Uint32Array(outputs.bits.data.buffer as ArrayBuffer);
+    const size = this.#network.maskSize?.(config) ?? image;
     const instances: Instance[] = [];
     for (let row = n * capacity; row < n * capacity + outputs.counts.data[n]!; row += 1) {
       const described = this.#network.describe(outputs, row, config);
@@ -297,8 +298,8 @@ export class InstanceSegmenter {
       const [x, y, width, height] = rowOf(outputs.regions, row) as [number, number, number, number];
       const offset = outputs.offsets.data[row]!;
       const mask = new Mask({
-        imageWidth: image.width,
-        imageHeight: image.height,
+        imageWidth: size.width,
+        imageHeight: size.height,
         region: { x, y, width, height },
         words: words.slice(offset, offset + Math.ceil(width / 32) * height),
       });

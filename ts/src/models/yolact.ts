@@ -7,7 +7,8 @@ import { conv } from '../nn/layers.js';
 import type { Parameters } from '../nn/parameters.js';
 import { resnet } from '../nn/resnet.js';
 import * as ops from '../ops/index.js';
-import { reshape, withCount, type SymbolicTensor } from '../runtime/graph.js';
+import { reshape, withCount, type SymbolicTensor, type TensorLike } from '../runtime/graph.js';
+import { Tensor } from '../runtime/tensor.js';
 import { requireInteger, requireNumber, requireOneOf } from '../runtime/validate.js';
 import { overrideConfig } from '../weights/families/config.js';
 import type { YolactConfig } from '../weights/families/yolact-config.js';
@@ -22,6 +23,7 @@ interface YolactOutputs extends NetworkOutputs {
   readonly maskScores: SymbolicTensor;
 }
 
+const RESOLUTIONS = ['original', 'input', 'prototype'] as const;
 const NMS_KINDS = ['fast', 'cross-class', 'traditional'] as const;
 
 type See = (name: string, tensor: SymbolicTensor) => SymbolicTensor;
@@ -174,6 +176,29 @@ function maskIou(
   return reshape(ops.selectChannel(pooled, labels, { counts }), labels.shape);
 }
 
+/** Side of the prototypes: the stride of the finest level is 8, and the network upsamples it once. */
+function prototypeSide(config: YolactConfig): number {
+  const upsampled = config.protonet.layers.filter(({ kind }) => kind === 'upsample').length;
+  let side = config.image.size;
+  for (let stride = 1; stride < 8; stride *= 2) side = Math.ceil(side / 2);
+  return side * 2 ** upsampled;
+}
+
+/** Size that the masks are given out at, where it is not that of each image. */
+function maskSide(config: YolactConfig): number | undefined {
+  const { resolution } = config.mask;
+  if (resolution === 'original') return undefined;
+  return resolution === 'input' ? config.image.size : prototypeSide(config);
+}
+
+/** `sizes` with what the masks are enlarged to in the place of the images' own sizes. */
+function maskSizes(sizes: SymbolicTensor, config: YolactConfig): TensorLike {
+  const side = maskSide(config);
+  if (side === undefined) return sizes;
+  const images = sizes.shape[0]!;
+  return Tensor.from(new Int32Array(images * 4).fill(side), [images, 4]);
+}
+
 function record(
   { sizes, images }: NetworkInputs,
   _jobs: readonly Job[],
@@ -229,7 +254,7 @@ function record(
         ),
       )
     : undefined;
-  const pasted = ops.upsampleMasks(masks, sizes, { counts, threshold: config.mask.threshold });
+  const pasted = ops.upsampleMasks(masks, maskSizes(sizes, config), { counts, threshold: config.mask.threshold });
   const rows = (tensor: SymbolicTensor): SymbolicTensor => withCount(tensor, counts, 1);
   const maskScores = iou ? ops.multiply(scores, iou) : scores;
   return {
@@ -260,7 +285,14 @@ export const yolact: Network<YolactConfig, YolactOutputs> = {
         topK: count('topK'),
         nms: options.nms === undefined ? undefined : requireOneOf('nms', options.nms, NMS_KINDS),
       }),
-      mask: defined({ threshold: fraction('maskThreshold'), rescoreBoxes: options.rescoreBoxes }),
+      mask: defined({
+        threshold: fraction('maskThreshold'),
+        resolution:
+          options.maskResolution === undefined
+            ? undefined
+            : requireOneOf('maskResolution', options.maskResolution, RESOLUTIONS),
+        rescoreBoxes: options.rescoreBoxes,
+      }),
     });
   },
   // The aspect ratio is not kept.
@@ -269,6 +301,10 @@ export const yolact: Network<YolactConfig, YolactOutputs> = {
     return { resized: size, padded: size };
   },
   planKey: (_jobs, config) => [config.detect, config.mask],
+  maskSize(config) {
+    const side = maskSide(config);
+    return side === undefined ? undefined : { height: side, width: side };
+  },
   record,
   describe(outputs, row, config) {
     const [x1, y1, x2, y2] = rowOf(outputs.boxes, row) as [number, number, number, number];

@@ -133,6 +133,7 @@ test('YOLACT++ weights give the whole configuration', (t) => {
       interpolation: 'bilinear',
       threshold: 0.5,
       rescore: { convs: [8, 16, 32, 64, 128] },
+      resolution: 'original',
       rescoreBoxes: false,
     },
   });

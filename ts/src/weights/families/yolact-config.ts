@@ -151,6 +151,8 @@ export interface YolactMaskConfig {
    * A mask's score is then the box's score times what it says.
    */
   readonly rescore: { readonly convs: readonly number[] } | null;
+  /** Of the masks given out: that of the image, of the network's input, or of the prototypes as they are. */
+  readonly resolution: 'original' | 'input' | 'prototype';
   /** The box's score too. */
   readonly rescoreBoxes: boolean;
 }
@@ -260,6 +262,7 @@ const configFields = fields({
     interpolation: oneOf('bilinear'),
     threshold: fraction,
     rescore: (value, at) => (value === null ? undefined : fields({ convs: list(count) })(value, at)),
+    resolution: oneOf('original', 'input', 'prototype'),
     rescoreBoxes: flag,
   }),
 });

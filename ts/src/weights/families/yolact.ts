@@ -56,7 +56,14 @@ const DEFAULTS = {
     maxDetections: 100,
     scoreThreshold: 0,
   },
-  mask: { activation: 'sigmoid', cropPadding: 1, interpolation: 'bilinear', threshold: 0.5, rescoreBoxes: false },
+  mask: {
+    activation: 'sigmoid',
+    cropPadding: 1,
+    interpolation: 'bilinear',
+    threshold: 0.5,
+    resolution: 'original',
+    rescoreBoxes: false,
+  },
 } as const;
 
 /** How the pixels of each kind of backbone are normalised. */
