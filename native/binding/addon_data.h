@@ -43,6 +43,9 @@ struct AddonData {
   static AddonData& of(Napi::Env env) { return *env.GetInstanceData<AddonData>(); }
 };
 
+/// Methods are replaceable, as those of JavaScript classes are; a test counts the calls that way.
+inline constexpr napi_property_attributes kMethod = napi_default_method;
+
 /// A JavaScript Error with the `code` property that InstasegError carries.
 Napi::Error to_js_error(Napi::Env env, std::exception_ptr error);
 

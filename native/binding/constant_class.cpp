@@ -17,9 +17,9 @@ void account(Napi::Env env, int64_t bytes) {
 }  // namespace
 
 Napi::Function ConstantClass::define(Napi::Env env) {
-  return DefineClass(
-      env, "Constant",
-      {InstanceMethod<&ConstantClass::write>("write"), InstanceMethod<&ConstantClass::release>("release")});
+  return DefineClass(env, "Constant",
+                     {InstanceMethod<&ConstantClass::write>("write", kMethod),
+                      InstanceMethod<&ConstantClass::release>("release", kMethod)});
 }
 
 ConstantClass::ConstantClass(const Napi::CallbackInfo& info) : ObjectWrap(info) {

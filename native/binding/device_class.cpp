@@ -3,9 +3,10 @@
 namespace instaseg::binding {
 
 Napi::Function DeviceClass::define(Napi::Env env) {
-  return DefineClass(env, "Device",
-                     {InstanceMethod<&DeviceClass::get_info>("info"), InstanceMethod<&DeviceClass::memory>("memory"),
-                      InstanceMethod<&DeviceClass::trim>("trim"), InstanceMethod<&DeviceClass::stop>("stop")});
+  return DefineClass(
+      env, "Device",
+      {InstanceMethod<&DeviceClass::get_info>("info", kMethod), InstanceMethod<&DeviceClass::memory>("memory", kMethod),
+       InstanceMethod<&DeviceClass::trim>("trim", kMethod), InstanceMethod<&DeviceClass::stop>("stop", kMethod)});
 }
 
 DeviceClass::DeviceClass(const Napi::CallbackInfo& info) : ObjectWrap(info) {

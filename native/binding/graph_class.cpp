@@ -9,9 +9,10 @@
 namespace instaseg::binding {
 
 Napi::Function GraphClass::define(Napi::Env env) {
-  return DefineClass(env, "Graph",
-                     {InstanceMethod<&GraphClass::input>("input"), InstanceMethod<&GraphClass::constant>("constant"),
-                      InstanceMethod<&GraphClass::node>("node"), InstanceMethod<&GraphClass::compile>("compile")});
+  return DefineClass(
+      env, "Graph",
+      {InstanceMethod<&GraphClass::input>("input", kMethod), InstanceMethod<&GraphClass::constant>("constant", kMethod),
+       InstanceMethod<&GraphClass::node>("node", kMethod), InstanceMethod<&GraphClass::compile>("compile", kMethod)});
 }
 
 Napi::Value GraphClass::input(const Napi::CallbackInfo& info) {

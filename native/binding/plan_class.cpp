@@ -6,9 +6,10 @@
 namespace instaseg::binding {
 
 Napi::Function PlanClass::define(Napi::Env env) {
-  return DefineClass(env, "Plan",
-                     {InstanceMethod<&PlanClass::run>("run"), InstanceMethod<&PlanClass::describe>("describe"),
-                      InstanceMethod<&PlanClass::release>("release")});
+  return DefineClass(
+      env, "Plan",
+      {InstanceMethod<&PlanClass::run>("run", kMethod), InstanceMethod<&PlanClass::describe>("describe", kMethod),
+       InstanceMethod<&PlanClass::release>("release", kMethod)});
 }
 
 Napi::Object PlanClass::create(Napi::Env env, std::shared_ptr<const Plan> plan, std::shared_ptr<Device> device) {

@@ -9,6 +9,7 @@ import { load, type LoadOptions } from '../../src/models/load.js';
 import type { SegmentationResult } from '../../src/models/result.js';
 import type { SegmentOptions } from '../../src/models/options.js';
 import type { InstanceSegmenter } from '../../src/models/segmenter.js';
+import { addon } from '../../src/runtime/addon.js';
 import { InstasegError } from '../../src/runtime/errors.js';
 import type { ModelFile } from '../golden/case-files.js';
 import { writeSeededModel, type SeededModel } from '../golden/seeded-models.js';
@@ -194,6 +195,32 @@ test.serial('abort before and during a call rejects with the reason, and the nex
   setTimeout(() => many.abort(reason), 200);
   t.is(await t.throwsAsync(batch), reason);
   t.is(bits(await model.segment(SHAPES, SMALL)), expected);
+});
+
+test.serial('a forward pass crosses into native code once', async (t) => {
+  await model.segment(SHAPES, TINY); // compiles the plan
+  const calls: string[] = [];
+  const restore: (() => void)[] = [];
+  for (const [name, native] of Object.entries(addon()).filter(([key]) => /^[A-Z]/.test(key))) {
+    const prototype = (native as { prototype: Record<string, (...args: unknown[]) => unknown> }).prototype;
+    for (const method of Object.getOwnPropertyNames(prototype).filter((key) => key !== 'constructor')) {
+      const original = prototype[method]!;
+      const counted = function (this: unknown, ...args: unknown[]): unknown {
+        calls.push(`${name}.${method}`);
+        return original.apply(this, args);
+      };
+      Object.defineProperty(prototype, method, { value: counted, configurable: true, writable: true });
+      restore.push(() =>
+        Object.defineProperty(prototype, method, { value: original, configurable: true, writable: true }),
+      );
+    }
+  }
+  try {
+    await model.segment(SHAPES, TINY);
+  } finally {
+    restore.forEach((undo) => undo());
+  }
+  t.deepEqual(calls, ['Plan.run']);
 });
 
 test.serial('dispose waits for calls in flight; calls after it reject', async (t) => {
