@@ -21,6 +21,7 @@
 #include <cstring>
 
 #include "cpu/rows.h"
+#include "ops/conv2d.h"
 
 namespace instaseg::cpu {
 namespace {

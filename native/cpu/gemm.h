@@ -8,7 +8,7 @@
 #include <cstdint>
 #include <memory>
 
-#include "ops/conv2d.h"
+#include "ops/conv_rules.h"
 #include "runtime/allocator.h"
 
 namespace instaseg::cpu {

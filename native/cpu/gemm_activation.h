@@ -2,7 +2,7 @@
 #pragma once
 
 #include "cpu/exp.h"
-#include "ops/conv2d.h"
+#include "ops/conv_rules.h"
 
 namespace instaseg::cpu {
 

@@ -1,7 +1,7 @@
 // convTranspose2d: activation(transposed convolution(input, weight) + bias), PyTorch's conv_transpose2d over NHWC.
 #pragma once
 
-#include "ops/conv2d.h"
+#include "ops/conv_rules.h"
 
 namespace instaseg {
 

@@ -3,11 +3,11 @@
 // ConvNets v2").
 #pragma once
 
-#include "ops/conv2d.h"
+#include "ops/conv_rules.h"
 
 namespace instaseg {
 
-struct DeformConv2d {
+struct DeformConv2d : ConvWindow {
   static constexpr const char* name = "deformConv2d";
   // input [N, H, W, Cin], weight [Cout, Cin / groups, KH, KW], bias and scale [Cout], residual [N, OH, OW, Cout].
   // With K = KH * KW taps and G offset groups (G = channels of offset / 2K): offset [N, OH, OW, G * K * 2], (dy, dx)
@@ -16,28 +16,15 @@ struct DeformConv2d {
   static constexpr const char* inputs[] = {"input", "weight", "offset", "mask?", "bias?", "scale?", "residual?"};
   enum Input { kInput, kWeight, kOffset, kMask, kBias, kScale, kResidual };
 
-  Pair stride;
-  Pair padding;
-  Pair dilation;
-  int64_t groups = 1;
-  Activation activation = Activation::none;
   bool packed_mask = false;
   /// Masks arrive as logits.
   bool sigmoid_mask = false;
 
   static DeformConv2d parse(AttributeReader& reader) {
     DeformConv2d op;
-    op.stride = reader.pair("stride", {1, 1});
-    op.padding = reader.pair("padding", {0, 0});
-    op.dilation = reader.pair("dilation", {1, 1});
-    op.groups = reader.integer("groups", 1);
-    op.activation = parse_activation(reader);
+    op.parse_window(name, reader);
     op.packed_mask = reader.flag("packedMask");
     op.sigmoid_mask = reader.choice("maskActivation", {"none", "sigmoid"}) == 1;
-    require_positive(name, "stride", op.stride);
-    require_not_negative(name, "padding", op.padding);
-    require_positive(name, "dilation", op.dilation);
-    require(op.groups > 0, ErrorCode::argument, name, ": groups must be positive; received ", op.groups);
     return op;
   }
 
@@ -46,31 +33,13 @@ struct DeformConv2d {
   int64_t offset_groups(const Shape& weight, const Shape& offset) const { return offset[3] / offset_channels(weight); }
 
   Specs infer(const Specs& in) const {
-    require_rank(name, "input", in[kInput], 4);
-    require_rank(name, "weight", in[kWeight], 4);
-    require_constant_weight(name, in[kWeight]);
-    const Shape& x = in[kInput].shape;
-    const Shape& w = in[kWeight].shape;
-    require(x[3] % groups == 0 && w[0] % groups == 0, ErrorCode::shape, name, ": ", x[3], " input and ", w[0],
-            " output channels cannot be split into ", groups, " groups");
-    require(w[1] == x[3] / groups, ErrorCode::shape, name, ": weight must have ", x[3] / groups,
-            " input channels a group for an input of ", x, " and groups ", groups, "; received ", w);
-    require(w[2] > 0 && w[3] > 0, ErrorCode::shape, name, ": weight must not be empty; received ", w);
-    const Shape output{x[0], window_output(name, x[1], w[2], stride.y, padding.y, dilation.y),
-                       window_output(name, x[2], w[3], stride.x, padding.x, dilation.x), w[0]};
+    const Shape output = window_shape(name, in[kInput], in[kWeight]);
     require_sampling(in, output);
-    require_per_channel(name, "bias", in[kBias], w[0]);
-    require_per_channel(name, "scale", in[kScale], w[0]);
-    if (!in[kResidual].absent) {
-      require_dtype(name, "residual", in[kResidual], in[kInput].dtype);
-      require_shape(name, "residual", in[kResidual], output);
-    }
+    require_epilogue(name, output, in[kInput].dtype, in[kBias], in[kScale], in[kResidual]);
     return {{.dtype = in[kInput].dtype, .shape = output}};
   }
 
-  double flops(const Specs& in, const Specs& out) const {
-    return 2.0 * static_cast<double>(out[0].shape.elements()) * static_cast<double>(in[kWeight].shape.elements(1, 4));
-  }
+  double flops(const Specs& in, const Specs& out) const { return conv_flops(in[kWeight], out[0]); }
 
  private:
   void require_sampling(const Specs& in, const Shape& output) const {

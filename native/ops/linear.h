@@ -1,7 +1,7 @@
 // linear: activation(input x weight^T + bias), PyTorch's linear over rows.
 #pragma once
 
-#include "ops/conv2d.h"
+#include "ops/conv_rules.h"
 
 namespace instaseg {
 
