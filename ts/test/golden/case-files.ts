@@ -34,8 +34,8 @@ export interface GoldenMask {
   readonly size: readonly [number, number];
   readonly counts: string;
   readonly area: number;
-  /** Distance in pixels from the next place where the pasted mask changes size. */
-  readonly paste_gap_px: number;
+  /** Mask R-CNN: distance in pixels from the next place where the pasted mask changes size. */
+  readonly paste_gap_px?: number;
   readonly pixels_within_1e_3: number;
 }
 
@@ -69,13 +69,48 @@ export interface ModelFile {
   readonly tensors_sha256?: string;
 }
 
+/** How far the decisions of one detection list are from flipping; null where there was none. */
+export interface YolactMargins {
+  readonly nms_iou_margin: number | null;
+  readonly nms_pair_score_gap: number | null;
+  readonly topk_gap: number | null;
+}
+
+/** `case.json` of a YOLACT: one image. */
+export interface YolactFile {
+  readonly model: string;
+  readonly seed: number;
+  readonly rules: readonly SeededRule[];
+  readonly images: readonly [string];
+  readonly config: Readonly<Record<string, unknown>>;
+  readonly settings: Readonly<Record<string, unknown>>;
+  readonly image_sha256_rgb: readonly [string];
+  readonly image_shapes: readonly [readonly [number, number]];
+  /** Before the score threshold, and after it. */
+  readonly raw_detections: number;
+  readonly detections: number;
+  /** Without the background. */
+  readonly labels: readonly number[];
+  readonly margins: { readonly raw_margins: YolactMargins };
+  readonly tolerances: Readonly<Record<string, unknown>>;
+  readonly state_dict: {
+    readonly count: number;
+    readonly shapes: Readonly<Record<string, readonly number[]>>;
+  };
+  readonly masks: readonly GoldenMask[];
+  readonly samples: Readonly<Record<string, Sample>>;
+  readonly tensors_sha256?: string;
+}
+
 /** A case on disk. */
 export interface CaseFolder {
   /** Relative to the folder that was searched. */
   readonly name: string;
   readonly folder: string;
-  readonly file: OpFile | ModelFile;
+  readonly file: CaseFile;
 }
+
+export type CaseFile = OpFile | ModelFile | YolactFile;
 
 /** Folders of reference data that are not cases of the network, with the number of their files. */
 export interface OtherFolder {
@@ -88,8 +123,12 @@ export interface FoundCases {
   readonly others: readonly OtherFolder[];
 }
 
-export function isModelFile(file: OpFile | ModelFile): file is ModelFile {
+export function isModelFile(file: CaseFile): file is ModelFile | YolactFile {
   return 'model' in file;
+}
+
+export function isYolactFile(file: CaseFile): file is YolactFile {
+  return 'model' in file && file.model.startsWith('yolact');
 }
 
 /** All cases under `root`, which may be one itself, in the order of their names. */
@@ -101,7 +140,7 @@ export function findCases(root: string): FoundCases {
     const name = path.relative(root, folder) || path.basename(path.resolve(root));
     const entries = readdirSync(folder, { withFileTypes: true });
     if (existsSync(path.join(folder, 'case.json'))) {
-      const file = JSON.parse(readFileSync(path.join(folder, 'case.json'), 'utf8')) as OpFile | ModelFile;
+      const file = JSON.parse(readFileSync(path.join(folder, 'case.json'), 'utf8')) as CaseFile;
       cases.push({ name, folder, file });
     } else if (existsSync(path.join(folder, 'expected.json'))) {
       others.push({ name, files: entries.length });

@@ -7,9 +7,9 @@ import { decodeMask } from './rle.js';
 
 /** What final results may differ by, whatever algorithm computed the features. */
 const BOX_PIXELS = 0.05;
-const SCORE = 1e-3;
+export const SCORE = 1e-3;
 /** Detections of closer scores may change places. */
-const ORDER_GAP = 1e-4;
+export const ORDER_GAP = 1e-4;
 /** Share of a mask's pixels that may differ, beside those that the reference found close to the threshold. */
 const MASK_SHARE = 0.005;
 /** Nearer than this to the place where a pasted mask changes its size, or than the box's own difference times a margin. */
@@ -60,7 +60,7 @@ function pair(instances: readonly Instance[], file: ModelFile, tensors: GoldenTe
 }
 
 /** Pixels that differ, and our number of pixels inside. */
-function countPixels(mine: Instance, golden: GoldenMask): { different: number; inside: number } {
+export function countPixels(mine: Instance, golden: GoldenMask): { different: number; inside: number } {
   const { data } = mine.mask.toBitmap();
   const expected = decodeMask(golden);
   if (data.length !== expected.length) return { different: Infinity, inside: -1 };
@@ -72,6 +72,11 @@ function countPixels(mine: Instance, golden: GoldenMask): { different: number; i
   return { different, inside };
 }
 
+/** Pixels of a mask that may differ. */
+export function allowedPixels({ pixels_within_1e_3: near, area }: GoldenMask): number {
+  return Math.max(1, near, Math.floor(MASK_SHARE * area));
+}
+
 function compareMasks(stage: string, pairs: readonly Pair[]): StageResult {
   let worst = { different: 0, allowed: 1 };
   let loose = 0;
@@ -79,12 +84,12 @@ function compareMasks(stage: string, pairs: readonly Pair[]): StageResult {
   for (const { mine, mask, boxDifference: moved } of pairs) {
     const { different, inside } = countPixels(mine, mask);
     if (inside !== mine.area) return { stage, ...failed(`area is ${mine.area}, but the mask has ${inside} pixels`) };
-    if (mask.paste_gap_px < Math.max(PASTE_GAP, PASTE_GAP_MARGIN * moved)) {
+    if ((mask.paste_gap_px ?? Infinity) < Math.max(PASTE_GAP, PASTE_GAP_MARGIN * moved)) {
       loose += 1;
       looseDifferent = Math.max(looseDifferent, different);
       continue;
     }
-    const allowed = Math.max(1, mask.pixels_within_1e_3, Math.floor(MASK_SHARE * mask.area));
+    const allowed = allowedPixels(mask);
     if (different / allowed >= worst.different / worst.allowed) worst = { different, allowed };
   }
   const note = `${pairs.length - loose} masks; ${loose} more on the edge of another size (${looseDifferent} pixels)`;

@@ -32,14 +32,19 @@ const PASTE_TOLERANCE = { rtol: 1e-5, atol: 2e-5 };
 
 const PER_REGION = ['box_roi_pool', 'box_head', 'mask_roi_pool', 'mask_head', 'mask_logits_all_classes'] as const;
 
-function absmax(values: ArrayLike<number>): number {
+export function absmax(values: ArrayLike<number>): number {
   let largest = 0;
   for (let i = 0; i < values.length; i += 1) largest = Math.max(largest, Math.abs(values[i]!));
   return largest;
 }
 
 /** A difference in parts of `scale`. */
-function relative(actual: ArrayLike<number>, expected: ArrayLike<number>, scale: number, allowed: number): Comparison {
+export function relative(
+  actual: ArrayLike<number>,
+  expected: ArrayLike<number>,
+  scale: number,
+  allowed: number,
+): Comparison {
   const result = compareValues(actual, expected, { rtol: 0, atol: allowed * scale });
   return { ...result, difference: scale === 0 ? result.difference : result.difference / scale, allowed };
 }

@@ -68,6 +68,8 @@ function isPair(value: unknown): boolean {
 export class OpCase {
   readonly params: Fields;
   readonly comparisons: Comparison[] = [];
+  /** What the report says about the sub-case. */
+  note: string | undefined;
   readonly #inputs: Fields;
   readonly #outputs: Fields;
 
@@ -109,6 +111,14 @@ export class OpCase {
   /** An NCHW input as NHWC. */
   image(name: string): Tensor {
     return toNhwc(this.golden(name));
+  }
+
+  /**
+   * Whether the tensor of this input is the output of that name: the first recipe of YOLACT's functions wrote both under
+   * one key, so that the input is not in the case.
+   */
+  isOverwritten(name: string): boolean {
+    return this.subCase.inputs[name] !== undefined && this.subCase.inputs[name] === this.subCase.outputs[name];
   }
 
   expected(name: string): GoldenTensor {

@@ -6,6 +6,8 @@ import type { GoldenTensor } from './case-files.js';
 import { compareValues, type Tolerance } from './compare.js';
 import type { OpCase } from './op-case.js';
 import { comparePastedMasks } from './pasted-masks.js';
+import { oneImage, ofOneImage, pickRows } from './rows.js';
+import { yolact } from './yolact-ops.js';
 
 type RunOp = (c: OpCase) => Promise<void>;
 
@@ -14,16 +16,6 @@ const EXACT: Tolerance = { rtol: 0, atol: 0 };
 /** An optional number: JSON's null is PyTorch's None. */
 function optional<T>(value: T | null): T | undefined {
   return value ?? undefined;
-}
-
-/** [n, ...] as one image [1, n, ...]. */
-function oneImage({ data, shape }: GoldenTensor): Tensor {
-  return Tensor.from(data, [1, ...shape]);
-}
-
-/** [1, n, ...] as [n, ...]. */
-function ofOneImage({ data, shape }: Tensor): Tensor {
-  return Tensor.from(data, shape.slice(1));
 }
 
 const conv2d: RunOp = async (c) => {
@@ -49,6 +41,22 @@ const convTranspose2d: RunOp = async (c) => {
     groups: c.params.number('groups'),
   };
   c.compareImage('output', await c.run(() => ops.convTranspose2d(input, weight, options)));
+};
+
+const deformConv2d: RunOp = async (c) => {
+  const [input, weight, offset] = [c.image('input'), c.input('weight'), c.image('offset')];
+  const options = {
+    mask: c.inputNames.includes('mask') ? c.image('mask') : undefined,
+    bias: c.optional('bias'),
+    stride: c.params.pair('stride'),
+    padding: c.params.pair('padding'),
+    dilation: c.params.pair('dilation'),
+    groups: c.params.number('groups'),
+  };
+  // Ours reads the number of offset groups off the offset's channels.
+  const [kernelHeight, kernelWidth] = weight.shape.slice(2) as [number, number];
+  c.params.only('offset_groups', offset.shape[3]! / (2 * kernelHeight * kernelWidth));
+  c.compareImage('output', await c.run(() => ops.deformConv2d(input, weight, offset, options)));
 };
 
 interface Window {
@@ -232,14 +240,6 @@ function groupBoxes({ data, shape }: GoldenTensor, images: number): { boxes: Ten
   return { boxes: Tensor.from(boxes, [images, capacity, 4]), counts: Tensor.from(counts), at };
 }
 
-/** Rows of a tensor in another order. */
-function pickRows(tensor: Tensor, order: readonly number[]): Tensor {
-  const perRow = tensor.length / Math.max(tensor.shape[0]!, 1);
-  const data = new Float32Array(order.length * perRow);
-  order.forEach((from, to) => data.set(tensor.data.subarray(from * perRow, (from + 1) * perRow), to * perRow));
-  return Tensor.from(data, [order.length, ...tensor.shape.slice(1)]);
-}
-
 const roiAlign: RunOp = async (c) => {
   const input = c.image('input');
   const { boxes, counts, at } = groupBoxes(c.golden('boxes'), input.shape[0]!);
@@ -384,6 +384,7 @@ export const OPS: Readonly<Record<string, (subCase: string) => RunOp>> = {
   boxes: () => boxes,
   conv2d: () => conv2d,
   conv_transpose2d: () => convTranspose2d,
+  deform_conv2d: () => deformConv2d,
   grid_sample: () => gridSample,
   interpolate: () => interpolate,
   linear: () => linear,
@@ -394,7 +395,5 @@ export const OPS: Readonly<Record<string, (subCase: string) => RunOp>> = {
   paste_masks: () => pasteMasks,
   roi_align: () => roiAlign,
   topk: () => topk,
+  yolact: () => yolact,
 };
-
-/** Families that come with a later version. */
-export const LATER_OPS: ReadonlySet<string> = new Set(['deform_conv2d', 'yolact']);

@@ -14,7 +14,12 @@ const FIXTURES = path.resolve(__dirname, '../../../ts/test/fixtures');
 interface EditableCase {
   op?: string;
   model?: string;
+  images?: string[];
   config?: Record<string, unknown>;
+  settings?: Record<string, unknown>;
+  labels?: number[];
+  masks?: { counts: string; size: [number, number]; area: number; pixels_within_1e_3: number }[];
+  state_dict?: { count: number; shapes: Record<string, number[]> };
   tensors_sha256?: string;
   tolerances: Record<string, number>;
   cases: { params: Record<string, unknown>; inputs: Record<string, string>; outputs: Record<string, string> }[];
@@ -71,14 +76,74 @@ test('the tolerances of the case bind', async (t) => {
   t.true(results.some(({ status, difference }) => status === 'FAIL' && difference > 0 && difference < 1e-3));
 });
 
-test('unknown models and settings fail, models of later versions are listed', async (t) => {
+test('unknown models and settings fail', async (t) => {
   const [unknown] = await runChanged('maskrcnn_v1/shapes', (file) => (file.model = 'retinanet'));
   t.regex(unknown!.note!, /unknown model "retinanet"/);
   const [setting] = await runChanged('maskrcnn_v1/shapes', (file) => (file.config!['soft_nms'] = true));
   t.regex(setting!.note!, /does not know the setting soft_nms/);
   t.deepEqual([unknown!.status, setting!.status], ['FAIL', 'FAIL']);
-  t.deepEqual(statuses(await runChanged('maskrcnn_v1/shapes', (file) => (file.model = 'yolact_base'))), ['later']);
-  t.deepEqual(statuses(await runChanged('ops/linear', (file) => (file.op = 'deform_conv2d'))), ['later']);
+});
+
+test('functions of YOLACT that are not known fail, and so do others than the stored results', async (t) => {
+  const [unknown] = await runChanged('ops/yolact', (file) => (file.cases[0]!.params['fn'] = 'encode'));
+  t.regex(unknown!.note!, /unknown function "encode"/);
+  const changes: readonly (readonly [name: string, params: Record<string, unknown>])[] = [
+    ['decode', { variances: [0.1, 0.3] }],
+    ['sanitize_pad1_cast', { padding: 0 }],
+    ['sanitize_pad1_float', { padding: 0 }],
+    ['crop', { padding: 0 }],
+    ['fast_nms', { top_k: 2 }],
+    ['cc_fast_nms', { top_k: 3 }],
+    ['traditional_nms', { conf_thresh: 0.95 }],
+    ['priors_yolact_base_5', { use_square_anchors: false }],
+  ];
+  for (const [name, params] of changes) {
+    const results = await runChanged('ops/yolact', (file) => {
+      const found = (file.cases as (EditableCase['cases'][number] & { name: string })[]).find(
+        (one) => one.name === name,
+      );
+      Object.assign(found!.params, params);
+    });
+    t.deepEqual(
+      results.filter(({ status }) => status === 'FAIL').map((result) => result.name.split(' ')[1]),
+      [name],
+    );
+  }
+});
+
+test('a case with results in the place of its inputs says so', async (t) => {
+  const results = await runChanged('ops/yolact', (file) => {
+    for (const one of file.cases) {
+      for (const name of Object.keys(one.outputs)) if (one.inputs[name]) one.inputs[name] = one.outputs[name]!;
+    }
+  });
+  t.deepEqual(statuses(results), ['ok']);
+  t.is(results.filter(({ note }) => note?.includes('in the place of the input')).length, 7);
+});
+
+test('settings of a YOLACT that are not known, or that the model does not have, fail', async (t) => {
+  const failures = async (change: (file: EditableCase) => void): Promise<string[]> => {
+    const results = await runChanged('yolact_r50/tall', (file) => {
+      file.images = [path.join(FIXTURES, 'images/tall.png')];
+      change(file);
+    });
+    return results.filter(({ status }) => status === 'FAIL').map(({ name, note = '' }) => `${name}: ${note}`);
+  };
+  const [unknown] = await failures((file) => (file.settings!['soft_nms'] = true));
+  t.regex(unknown!, /does not know the setting soft_nms/);
+  const [contradicting] = await failures((file) => (file.config!['cross_class_nms'] = false));
+  t.regex(contradicting!, /"cross_class_nms" is false; this runner knows true/);
+  const different = await failures((file) => Object.assign(file.settings!, { top_k: 100, use_square_anchors: false }));
+  t.is(different.length, 1);
+  t.regex(different[0]!, /configuration: top_k is 200, expected 100; use_square_anchors is true, expected false$/);
+  const results = await failures((file) => {
+    file.settings!['score_threshold'] = 0.3;
+  });
+  t.regex(results.join(), /detections: there are \d+ detections, expected 16/);
+  const masks = await failures((file) => {
+    file.masks!.reverse();
+  });
+  t.regex(masks.join(), /masks/);
 });
 
 test('compareValues finds the element that is worst for what it may differ', (t) => {

@@ -4,16 +4,28 @@ import path from 'node:path';
 import type { Device } from '../../src/index.js';
 import { decodeImage } from '../../src/image/decode.js';
 import { resizedSize } from '../../src/nn/resized-size.js';
-import { isModelFile, readTensors, type CaseFolder, type ModelFile, type OpFile } from './case-files.js';
+import {
+  isModelFile,
+  isYolactFile,
+  readTensors,
+  type CaseFolder,
+  type ModelFile,
+  type OpFile,
+  type YolactFile,
+} from './case-files.js';
 import { failed, worstOf, type Comparison } from './compare.js';
 import { compareResult } from './end-to-end.js';
 import { modelSettings } from './model-config.js';
 import { compareStages, type StageResult } from './model-stages.js';
 import { OpCase } from './op-case.js';
-import { LATER_OPS, OPS } from './ops-table.js';
+import { OPS } from './ops-table.js';
 import { SeededModels } from './seeded-models.js';
 import { MODELS, type ModelName } from './state-dict.js';
+import { compareYolactResult } from './yolact-end-to-end.js';
+import { findDifferences, yolactSettings } from './yolact-settings.js';
+import { compareYolactStages } from './yolact-stages.js';
 
+/** `later` are folders of reference data that this runner does not read. */
 export type Status = 'ok' | 'FAIL' | 'later';
 
 /** One line of the report. */
@@ -34,15 +46,6 @@ function broken(name: string, error: unknown): CaseResult {
   return toResult(name, failed(error instanceof Error ? `${error.name}: ${error.message}` : String(error)));
 }
 
-function later(name: string, note: string): CaseResult {
-  return { name, status: 'later', difference: 0, allowed: 0, note };
-}
-
-/** Whether this version is meant to compute the case at all. */
-export function isLater({ file }: CaseFolder): boolean {
-  return isModelFile(file) ? file.model.startsWith('yolact') : LATER_OPS.has(file.op);
-}
-
 export class Runner {
   readonly #device: Device;
   readonly #models: SeededModels;
@@ -60,13 +63,10 @@ export class Runner {
   /** The lines of one case: one a sub-case of an operator, one a stage of a model. */
   async *run(found: CaseFolder): AsyncGenerator<CaseResult, void, undefined> {
     const { name, file } = found;
-    if (isLater(found)) {
-      const subCases = isModelFile(file) ? 1 : (file.cases?.length ?? 1);
-      yield later(name, `${subCases} ${subCases === 1 ? 'case' : 'cases'} of a later version`);
-      return;
-    }
     try {
-      yield* isModelFile(file) ? this.#runModel(found, file) : this.#runOps(found, file);
+      if (isYolactFile(file)) yield* this.#runYolact(found, file);
+      else if (isModelFile(file)) yield* this.#runModel(found, file);
+      else yield* this.#runOps(found, file);
     } catch (error) {
       yield broken(name, error);
     }
@@ -86,7 +86,8 @@ export class Runner {
       try {
         const running = new OpCase(this.#device, file.tolerances, subCase, tensors);
         await family(subCase.name)(running);
-        yield toResult(name, worstOf(running.finish()));
+        const { note = running.note, ...worst } = worstOf(running.finish());
+        yield toResult(name, { ...worst, ...(note !== undefined && { note }) });
       } catch (error) {
         yield broken(name, error);
       }
@@ -97,11 +98,13 @@ export class Runner {
     if (!MODELS.includes(file.model as ModelName)) throw new Error(`unknown model "${file.model}"`);
     const settings = modelSettings(file.config);
     const tensors = readTensors(found);
-    const images = file.images.map((image) => path.join(found.folder, image));
+    const images = file.images.map((image) => path.resolve(found.folder, image));
     const line = ({ stage, ...comparison }: StageResult): CaseResult => toResult(`${found.name} ${stage}`, comparison);
 
-    for (const [i, image] of images.entries()) yield line(await decodedImage(file, image, i));
-    const model = await this.#models.get({ ...file, model: file.model as ModelName }, settings.load);
+    for (const [i, image] of images.entries()) yield line(await resizedImage(file, image, i));
+    const { num_classes, seed, rules } = file;
+    const seeded = { model: file.model as ModelName, num_classes, seed, rules };
+    const model = await this.#models.get(seeded, settings.load);
     for (const stage of await compareStages(model, this.#device, file, tensors, images, settings.call)) {
       yield line(stage);
     }
@@ -116,24 +119,57 @@ export class Runner {
       else yield* compareResult(settled.value, file, tensors, i).map(line);
     }
   }
+
+  async *#runYolact(found: CaseFolder, file: YolactFile): AsyncGenerator<CaseResult, void, undefined> {
+    const settings = yolactSettings(file);
+    const tensors = readTensors(found);
+    if (file.images.length !== 1) throw new Error('a case of YOLACT has one image');
+    const image = path.resolve(found.folder, file.images[0]);
+    const line = ({ stage, ...comparison }: StageResult): CaseResult => toResult(`${found.name} ${stage}`, comparison);
+
+    yield line(await decodedImage(file, image, 0));
+    const model = await this.#models.get(file, settings.load);
+    const different = findDifferences(model.config, file);
+    yield toResult(`${found.name} configuration`, {
+      ...(different.length > 0 ? failed(different.join('; ')) : { difference: 0, allowed: 0, ok: true }),
+    });
+    for (const stage of await compareYolactStages(model, this.#device, file, tensors, image, settings.call)) {
+      yield line(stage);
+    }
+    yield* compareYolactResult(await model.segment(image, settings.call), file, tensors).map(line);
+  }
 }
 
-/** Pixels and sizes that everything else depends on. */
-async function decodedImage(file: ModelFile, image: string, index: number): Promise<StageResult> {
+/** The pixels that everything else depends on. */
+async function decodedImage(
+  file: Pick<ModelFile, 'image_sha256_rgb' | 'image_shapes'>,
+  image: string,
+  index: number,
+): Promise<StageResult> {
   const stage = `decoded.${index}`;
   const { data, width, height } = await decodeImage(image);
   const digest = createHash('sha256').update(data).digest('hex');
   const expected = file.image_sha256_rgb[index];
   if (digest !== expected) return { stage, ...failed(`the pixels have the SHA-256 ${digest}, expected ${expected}`) };
+  const [h, w] = file.image_shapes[index]!;
+  if (height !== h || width !== w) return { stage, ...failed(`the size is ${height}x${width}, expected ${h}x${w}`) };
+  return { stage, difference: 0, allowed: 0, ok: true, note: 'equal pixels (SHA-256)' };
+}
+
+/** Pixels, and the size that Mask R-CNN resizes them to. */
+async function resizedImage(file: ModelFile, image: string, index: number): Promise<StageResult> {
+  const decoded = await decodedImage(file, image, index);
+  const [height, width] = file.image_shapes[index]!;
   const size = resizedSize(
     { width, height },
     { minSize: file.config['min_size'] as number, maxSize: file.config['max_size'] as number },
   );
   const [h, w] = file.transformed_sizes[index]!;
-  if (size.height !== h || size.width !== w) {
-    return { stage, ...failed(`the resized size is ${size.height}x${size.width}, expected ${h}x${w}`) };
-  }
-  return { stage, difference: 0, allowed: 0, ok: true, note: 'equal pixels (SHA-256)' };
+  if (!decoded.ok || (size.height === h && size.width === w)) return decoded;
+  return {
+    stage: decoded.stage,
+    ...failed(`the resized size is ${size.height}x${size.width}, expected ${h}x${w}`),
+  };
 }
 
 /** The sizes of newer torchvision (0.28), which are the last two columns. */

@@ -10,25 +10,40 @@ import { writeSafetensors, type TensorSource } from '../../src/weights/safetenso
 import { seededWeights, type SeededRule } from '../../src/weights/seeded.js';
 import { stateDict, type ModelName } from './state-dict.js';
 
-export interface SeededModel {
-  readonly model: ModelName;
-  readonly num_classes: number;
+interface Seeded {
   readonly seed: number;
   readonly rules: readonly SeededRule[];
 }
 
+/** One of torchvision's, whose tensors are known by its name, or any other with its tensors. */
+export type SeededModel = Seeded &
+  (
+    | { readonly model: ModelName; readonly num_classes: number }
+    | { readonly state_dict: { readonly shapes: Readonly<Record<string, readonly number[]>> } }
+  );
+
+function shapesOf(model: SeededModel): Map<string, readonly number[]> {
+  return 'state_dict' in model
+    ? new Map(Object.entries(model.state_dict.shapes))
+    : stateDict(model.model, model.num_classes);
+}
+
 /** Counters are int64, as PyTorch has them; everything else is as `seededWeights` gives it. */
-function sources({ model, num_classes: classes, seed, rules }: SeededModel): TensorSource[] {
-  return seededWeights(stateDict(model, classes), seed, rules).map((tensor) =>
+function sources(model: SeededModel): TensorSource[] {
+  return seededWeights(shapesOf(model), model.seed, model.rules).map((tensor) =>
     tensor.name.endsWith('.num_batches_tracked')
       ? { name: tensor.name, dtype: 'i64', shape: tensor.shape, read: () => [new Uint8Array(8)] }
       : tensor,
   );
 }
 
-/** Writes the checkpoint of a seeded model (about 180 MB). */
+/** Writes the checkpoint of a seeded model (120 to 210 MB). */
 export async function writeSeededModel(file: string, model: SeededModel): Promise<void> {
   await writeSafetensors(file, sources(model));
+}
+
+function keyOf(model: SeededModel): string {
+  return JSON.stringify([[...shapesOf(model)], model.seed, model.rules]);
 }
 
 /** Writes each model once and keeps the one that was loaded last. */
@@ -43,9 +58,8 @@ export class SeededModels {
   }
 
   /** The model, loaded with the configuration that cannot be given to a single call. */
-  async get({ model, num_classes, seed, rules }: SeededModel, overrides: ConfigOverrides): Promise<InstanceSegmenter> {
-    const seeded = { model, num_classes, seed, rules };
-    const key = JSON.stringify([seeded, overrides]);
+  async get(seeded: SeededModel, overrides: ConfigOverrides): Promise<InstanceSegmenter> {
+    const key = JSON.stringify([keyOf(seeded), overrides]);
     if (this.#loaded?.key === key) return this.#loaded.model;
     await this.#loaded?.model.dispose();
     this.#loaded = undefined;
@@ -61,9 +75,9 @@ export class SeededModels {
   }
 
   async #file(seeded: SeededModel): Promise<string> {
-    const key = JSON.stringify(seeded);
+    const key = keyOf(seeded);
     if (this.#written?.key !== key) {
-      // One file at a time: each has 180 MB.
+      // One file at a time: each has up to 210 MB.
       if (this.#written) rmSync(this.#written.file);
       const file = path.join(this.#folder, 'model.safetensors');
       await writeSeededModel(file, seeded);
