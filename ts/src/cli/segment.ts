@@ -1,6 +1,13 @@
 /** instaseg segment: images in; a table, COCO JSON and drawings out. */
 import { Option } from 'commander';
-import { load, type DeviceOptions, type InstanceSegmenter, type LoadOptions, type SegmentOptions } from '../index.js';
+import {
+  InstasegError,
+  load,
+  type DeviceOptions,
+  type InstanceSegmenter,
+  type LoadOptions,
+  type SegmentOptions,
+} from '../index.js';
 import { CommandFailure, EXIT, step, usageError, type ExitCode } from './exit.js';
 import { openJson, type JsonOutput } from './json-output.js';
 import { classNamesOption, deviceOption, fraction, integer, isaOption, modelOption, threadsOption } from './options.js';
@@ -100,6 +107,7 @@ async function segment(images: readonly string[], flags: SegmentFlags, context: 
     const model = await openModel(weights, flags, context);
     try {
       checkSizes(flags, model);
+      checkOptions(flags, model);
       const failures = await segmentAll(images, model, { flags, targets, json }, context);
       signal.throwIfAborted();
       if (json) await step(EXIT.failed, json.finish());
@@ -150,6 +158,24 @@ function checkSizes(flags: SegmentFlags, { config }: InstanceSegmenter): void {
   );
 }
 
+/** What of the flags goes to the model. */
+function segmentOptions(flags: SegmentFlags): SegmentOptions {
+  const { scoreThreshold, nmsThreshold, maskThreshold, maxDetections, minSize, maxSize } = flags;
+  const { preNmsTopN, postNmsTopN, nms, topK, maskResolution, rescoreBoxes } = flags;
+  const ofFamily = { minSize, maxSize, preNmsTopN, postNmsTopN, nms, topK, maskResolution, rescoreBoxes };
+  return { scoreThreshold, nmsThreshold, maskThreshold, maxDetections, ...ofFamily };
+}
+
+/** Flags that the model's family does not have are wrong usage, whatever the images are. */
+function checkOptions(flags: SegmentFlags, model: InstanceSegmenter): void {
+  try {
+    model.checkOptions(segmentOptions(flags));
+  } catch (error) {
+    if (error instanceof InstasegError && error.code === 'ERR_ARGUMENT') throw usageError(error.message);
+    throw error;
+  }
+}
+
 interface Outputs {
   readonly flags: SegmentFlags;
   readonly targets: ReadonlyMap<string, string> | undefined;
@@ -163,10 +189,7 @@ async function segmentAll(
   { flags, targets, json }: Outputs,
   { terminal, signal }: Context,
 ): Promise<number> {
-  const { scoreThreshold, nmsThreshold, maskThreshold, maxDetections, minSize, maxSize } = flags;
-  const { preNmsTopN, postNmsTopN, nms, topK, maskResolution, rescoreBoxes } = flags;
-  const ofFamily = { minSize, maxSize, preNmsTopN, postNmsTopN, nms, topK, maskResolution, rescoreBoxes };
-  const options = { scoreThreshold, nmsThreshold, maskThreshold, maxDetections, ...ofFamily, signal };
+  const options = { ...segmentOptions(flags), signal };
   const toStdout = flags.json === '-';
   const ids = new Map<string | number | null, { image: string; warned: boolean }>();
   const progress =

@@ -56,7 +56,7 @@ export class SegmentationResult {
   /** Size of the image, in pixels. */
   readonly width: number;
   readonly height: number;
-  /** Best score first. */
+  /** Best class score first (`boxScore` with YOLACT, whose `score` is that of the mask). */
   readonly instances: readonly Instance[];
   /** The caller's `imageId`, else the file's base name, as a number where it is one; null for pixels without a name. */
   readonly imageId: string | number | null;

@@ -86,6 +86,14 @@ export class InstanceSegmenter {
   }
 
   /**
+   * Checks options without running anything.
+   * @throws InstasegError ERR_ARGUMENT for values out of range and options that the model's family does not have
+   */
+  checkOptions(options: SegmentOptions): void {
+    this.#configure(options);
+  }
+
+  /**
    * Finds the instances in one image.
    * @throws InstasegError ERR_IMAGE, ERR_FILE, ERR_ARGUMENT, ERR_OVERLOADED, ERR_DISPOSED, ERR_OUT_OF_MEMORY
    */
