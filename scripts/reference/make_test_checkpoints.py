@@ -2,7 +2,7 @@
 
     python3 scripts/reference/make_test_checkpoints.py          # from the root of the repository
 
-Needs PyTorch and torchvision (0.14 or newer). Writes ts/test/fixtures/checkpoints/ and
+Needs PyTorch, torchvision (0.14 or newer) and numpy; run prettier on the .json files afterwards. Writes ts/test/fixtures/checkpoints/ and
 ts/test/weights/torchvision-tensors.json. The values are small integers, so that they can be read in a hex dump.
 """
 
@@ -12,8 +12,11 @@ import hashlib
 import io
 import json
 import os
+import pickle
+import struct
 import zipfile
 
+import numpy as np
 import torch
 import torchvision
 from torchvision.models.detection import MaskRCNN, maskrcnn_resnet50_fpn, maskrcnn_resnet50_fpn_v2
@@ -64,7 +67,7 @@ def nested():
         'loss': float('inf'),
         'big': 2**70,
         'negative': -300,
-        'flags': (True, None, {'a', 'b'}),
+        'flags': (True, None, {1, 2}),
     }
 
 
@@ -76,6 +79,106 @@ def dtypes():
 class Hostile:
     def __reduce__(self):
         return os.system, ('echo this must never run',)
+
+
+def arrays():
+    """What a detectron2 .pkl holds: arrays of all kinds, beside values that are none."""
+    base = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
+    kinds = ['f8', 'f4', 'f2', 'i8', 'i4', 'i2', 'i1', 'u1', 'b1']
+    return {
+        'model': {
+            'weight': base,
+            'fortran': np.asfortranarray(base),
+            'transposed': base.transpose(1, 0, 2),
+            'gaps': base[:, ::2],
+            'scalar': np.array(2.5, np.float32),
+            'empty': np.zeros((0, 2), np.float32),
+            # Long enough to be passed over, with every byte there is.
+            'long': np.arange(-300, 300, dtype=np.int16).reshape(20, 30),
+            'long_fortran': np.asfortranarray(np.arange(600, dtype=np.float64).reshape(20, 30)),
+            'bytes': np.tile(np.arange(256, dtype=np.uint8), 3),
+            **{kind: np.arange(3).astype(kind) for kind in kinds},
+        },
+        'state': {'key': np.arange(3, dtype=np.uint32), 'names': np.array(['a', 'b'])},
+        'number': np.float32(0.5),
+        'nothing': b'',
+        'note': 'n' * 1000,
+        '__author__': 'The instaseg authors',
+        'matching_heuristics': True,
+    }
+
+
+def representable(value):
+    """Without what no checkpoint tensor is."""
+    return {key: item for key, item in value.items() if key != 'state'}
+
+
+def python2_string(data):
+    return b'U' + bytes([len(data)]) + data if len(data) < 256 else b'T' + struct.pack('<i', len(data)) + data
+
+
+def python2_array(array):
+    """As NumPy pickled it on Python 2: the data are a string."""
+    number = lambda value: b'M' + struct.pack('<H', value)
+    return b''.join(
+        [
+            b'cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\nK\x00\x85' + python2_string(b'b') + b'tR',
+            b'(K\x01(' + b''.join(number(size) for size in array.shape) + b't',
+            b'cnumpy\ndtype\n(' + python2_string(array.dtype.str[1:].encode()) + b'K\x00K\x01tR',
+            b'(K\x03' + python2_string(b'<') + b'NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb',
+            b'\x89' + python2_string(array.tobytes()) + b'tb',
+        ]
+    )
+
+
+def python2_pickle(blobs):
+    items = b''.join(python2_string(name.encode()) + python2_array(array) for name, array in blobs.items())
+    return b'\x80\x02}' + python2_string(b'blobs') + b'}(' + items + b'us.'
+
+
+class StorageSizes(pickle.Unpickler):
+    """Bytes of each storage that a legacy file names, in that order."""
+
+    def __init__(self, stream):
+        super().__init__(stream)
+        self.sizes = {}
+
+    def find_class(self, module, name):
+        if module == 'posix' or name.startswith('_rebuild'):
+            return lambda *args: None
+        return super().find_class(module, name)
+
+    def persistent_load(self, ids):
+        _, kind, key, _, numel, *_ = ids
+        self.sizes.setdefault(key, numel * torch.zeros(0, dtype=kind.dtype).element_size())
+
+
+def save_legacy(name, value, protocol=2, change=lambda data: data):
+    buffer = io.BytesIO()
+    torch.save(value, buffer, pickle_protocol=protocol, _use_new_zipfile_serialization=False)
+    data = buffer.getvalue()
+    # Keys are addresses, and the storages are sorted by them. Numbers of the same length, in the order in which the
+    # object names them, make the same file each time.
+    stream = io.BytesIO(data)
+    for _ in range(3):
+        pickle.load(stream)
+    names = StorageSizes(stream)
+    names.load()
+    end = stream.tell()
+    storages = {key: stream.read(8 + names.sizes[key]) for key in pickle.load(stream)}
+    keys = {key: str(i).zfill(len(key)) for i, key in enumerate(names.sizes)}
+    data = data[:end]
+    for key, number in keys.items():
+        data = data.replace(key.encode(), number.encode())
+    data += pickle.dumps(list(keys.values()), protocol) + b''.join(storages[key] for key in keys)
+    write(name, change(data))
+
+
+def old_views(data):
+    """What PyTorch before 0.4 wrote for a storage that is a part of another: here elements 2 to 5 of six."""
+    end = data.index(b'Ntq')
+    view = b'(X\x01\x00\x00\x00vK\x02K\x03t'
+    return data[:end] + view + data[end + 1 :]
 
 
 def save(name, value, protocol=2):
@@ -108,6 +211,9 @@ def read(name):
 
 
 def entry(tensor):
+    if isinstance(tensor, np.ndarray):
+        data = tensor.tobytes()
+        return {'dtype': tensor.dtype.name, 'shape': list(tensor.shape), 'sha256': hashlib.sha256(data).hexdigest()}
     flat = tensor.detach().contiguous()
     data = (flat.view(torch.int16) if flat.dtype == torch.bfloat16 else flat).numpy().tobytes()
     return {
@@ -120,7 +226,7 @@ def entry(tensor):
 def describe(value, prefix=''):
     found = {}
     for key, item in value.items():
-        if isinstance(item, torch.Tensor):
+        if isinstance(item, (torch.Tensor, np.ndarray)):
             found[prefix + str(key)] = entry(item)
         elif isinstance(item, dict):
             found.update(describe(item, f'{prefix}{key}/'))
@@ -130,23 +236,56 @@ def describe(value, prefix=''):
 def write_checkpoints():
     os.makedirs(CHECKPOINTS, exist_ok=True)
     expected = {}
+
+    def expect(name, kind, value):
+        expected[name] = {'format': kind, 'tensors': describe(value)}
+
     for name, value, protocol in [
         ('views.pth', views(), 2),
         ('nested.pth', nested(), 2),
         ('nested_protocol4.pth', nested(), 4),
         ('dtypes.pth', dtypes(), 2),
+        ('arrays.pth', arrays(), 2),
     ]:
         save(name, value, protocol)
-        expected[name] = describe(value)
+        expect(name, 'torch-zip', representable(value))
     # PyTorch's own writer: zip64 records, data descriptors, aligned entries.
     torch.save(dtypes(), os.path.join(CHECKPOINTS, 'as_written.pth'))
-    expected['as_written.pth'] = expected['dtypes.pth']
+    expect('as_written.pth', 'torch-zip', dtypes())
     write('deflated.pth', rezip(read('views.pth'), zipfile.ZIP_DEFLATED))
-    expected['deflated.pth'] = expected['views.pth']
-    save('hostile.pth', {'model': {'w': counting(2)}, 'x': Hostile()})
+    expect('deflated.pth', 'torch-zip', views())
+    hostile = {'model': {'w': counting(2)}, 'x': Hostile()}
+    save('hostile.pth', hostile)
     save('big_endian.pth', {'w': counting(2)})
     with zipfile.ZipFile(os.path.join(CHECKPOINTS, 'big_endian.pth'), 'a') as archive:
         archive.writestr(zipfile.ZipInfo('archive/byteorder', (1980, 1, 1, 0, 0, 0)), 'big')
+
+    for name, value, protocol in [
+        ('legacy_views.pth', views(), 2),
+        ('legacy_nested.pth', nested(), 2),
+        ('legacy_protocol4.pth', nested(), 4),
+        ('legacy_dtypes.pth', dtypes(), 2),
+        ('legacy_arrays.pth', {**arrays(), 'tensor': counting(2, 3).t()}, 2),
+    ]:
+        save_legacy(name, value, protocol)
+        expect(name, 'torch-legacy', representable(value))
+    save_legacy('legacy_old_views.pth', {'w': counting(6)[:3]}, 2, old_views)
+    expect('legacy_old_views.pth', 'torch-legacy', {'w': counting(6)[2:5]})
+    save_legacy('legacy_hostile.pth', hostile)
+    little = b'little_endianq\x02\x88'
+    save_legacy('legacy_big_endian.pth', {'w': counting(2)}, 2, lambda data: data.replace(little, little[:-1] + b'\x89'))
+
+    for protocol in (2, 3, 4, 5):
+        name = f'arrays_protocol{protocol}.pkl'
+        write(name, pickle.dumps(arrays(), protocol))
+        expect(name, f'pickle-{protocol}', representable(arrays()))
+    blobs = {'conv1_w': np.arange(300, dtype=np.float32).reshape(3, 100), 'conv1_b': np.arange(3, dtype=np.float64)}
+    write('python2.pkl', python2_pickle(blobs))
+    assert describe(pickle.loads(read('python2.pkl'), encoding='latin1')) == describe({'blobs': blobs})
+    expect('python2.pkl', 'pickle-2', {'blobs': blobs})
+    write('hostile.pkl', pickle.dumps({'model': {'w': blobs['conv1_b']}, 'x': Hostile()}, 4))
+    write('objects.pkl', pickle.dumps({'w': np.array([1, 'a', None], object)}, 2))
+    write('big_endian.pkl', pickle.dumps({'w': np.arange(3, dtype='>f4')}, 4))
     write_json(os.path.join(CHECKPOINTS, 'expected.json'), expected)
 
 

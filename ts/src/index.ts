@@ -22,7 +22,35 @@ export { rleFromBox, rleFromPolygons } from './masks/rasterize.js';
 
 // Weights.
 export { convertCheckpoint, type ConvertOptions, type ConvertProgress, type ConvertResult } from './weights/convert.js';
+export {
+  inspectCheckpoint,
+  type CheckpointReport,
+  type InspectedTensor,
+  type InspectOptions,
+} from './weights/inspect.js';
+export type { CheckpointFormat } from './weights/checkpoint.js';
 export type { ConfigOverrides, MaskRcnnConfig, ModelConfig, YolactConfig } from './weights/families/config.js';
+
+// Evaluation.
+export {
+  evaluateCoco,
+  type CocoEvaluation,
+  type CocoMatches,
+  type EvaluateCocoOptions,
+} from './evaluation/coco-eval.js';
+export {
+  loadCocoDataset,
+  parseCocoDataset,
+  type CocoAnnotation,
+  type CocoCategory,
+  type CocoDataset,
+  type CocoImage,
+} from './evaluation/coco-dataset.js';
+export { loadCocoResults, type CocoResultRow } from './evaluation/coco-results.js';
+export type { CocoSegmentation } from './evaluation/segmentation.js';
+export type { NumberGrid } from './evaluation/accumulate.js';
+export type { AreaRange } from './evaluation/match.js';
+export type { CategoryFigures, CocoStat } from './evaluation/summary.js';
 
 // Devices and single kernels.
 export { Tensor, type DType } from './runtime/tensor.js';

@@ -5,7 +5,9 @@ import { Command, CommanderError } from 'commander';
 import { addConvertCommand } from './convert.js';
 import { addDemoCommand } from './demo.js';
 import { addDevicesCommand } from './devices.js';
+import { addEvalCommand } from './eval.js';
 import { CommandFailure, EXIT, type ExitCode } from './exit.js';
+import { addInspectCommand } from './inspect.js';
 import { addSegmentCommand } from './segment.js';
 import type { Terminal } from './terminal.js';
 
@@ -15,6 +17,8 @@ Examples:
   $ instaseg segment street.jpg --weights mask.safetensors --overlay street-masks.png
   $ instaseg segment photos/*.jpg --weights mask.safetensors --json results.json --overlay drawn/
   $ instaseg convert maskrcnn_resnet50_fpn_coco-bf2d0c1e.pth -o mask.safetensors
+  $ instaseg inspect yolact_plus_resnet50_54_800000.pth
+  $ instaseg eval --annotations instances_val2017.json --images val2017 --weights mask.safetensors
   $ instaseg devices
 
 Exit codes:
@@ -33,7 +37,14 @@ export interface Context {
 /** Adds a command whose action returns the exit code. */
 export type AddCommand = (program: Command, context: Context, done: (code: ExitCode) => void) => void;
 
-const COMMANDS: readonly AddCommand[] = [addSegmentCommand, addConvertCommand, addDevicesCommand, addDemoCommand];
+const COMMANDS: readonly AddCommand[] = [
+  addSegmentCommand,
+  addConvertCommand,
+  addInspectCommand,
+  addEvalCommand,
+  addDevicesCommand,
+  addDemoCommand,
+];
 
 /** Runs a command line (without node and the script) and returns the exit code. Errors have been reported by then. */
 export async function run(args: readonly string[], terminal: Terminal, signal: AbortSignal): Promise<number> {

@@ -4,7 +4,7 @@ import { type Checkpoint, openCheckpoint, type OpenCheckpointOptions, stateDict 
 import { checkWeights, describeFamily, isTrainingCounter } from './families/check-weights.js';
 import type { ConfigOverrides, ModelConfig } from './families/config.js';
 import { FAMILIES, type Family } from './families/family.js';
-import type { TensorInfo } from './tensor-info.js';
+import { inFile, type TensorInfo } from './tensor-info.js';
 
 /** A tensor of an opened model. */
 export interface LoadedTensor {
@@ -39,17 +39,12 @@ export async function loadCheckpoint(
 ): Promise<LoadedCheckpoint> {
   const checkpoint = await openCheckpoint(path, options);
   try {
-    const stored = stateDict(checkpoint);
-    const { family, config } = inFile(checkpoint.path, () => findFamily(checkpoint, stored, options));
-    const names = inFile(checkpoint.path, () => family.canonicalNames(stored.keys()));
-    const tensors = new Map<string, LoadedTensor>();
-    for (const [original, { name: rawName, dtype, shape }] of stored) {
-      const name = names.get(original);
-      if (name === undefined || isTrainingCounter(name)) continue;
-      tensors.set(name, { info: { name, dtype, shape }, read: () => checkpoint.read(rawName) });
-    }
-    inFile(checkpoint.path, () =>
-      checkWeights(family.tensors(config), new Map([...tensors].map(([name, { info }]) => [name, info]))),
+    const { config, tensors: infos } = identify(checkpoint, options);
+    const tensors = new Map(
+      [...infos].map(([name, { name: rawName, dtype, shape }]) => [
+        name,
+        { info: { name, dtype, shape }, read: () => checkpoint.read(rawName) },
+      ]),
     );
     const close = (): Promise<void> => checkpoint.close();
     return { config, tensors, close, [Symbol.asyncDispose]: close };
@@ -57,6 +52,28 @@ export async function loadCheckpoint(
     await checkpoint.close();
     throw error;
   }
+}
+
+/**
+ * The configuration of the model that a checkpoint holds, and its tensors by canonical name, each under the `name` that
+ * it has in the file. Throws what `loadCheckpoint` says about a file that can be read.
+ */
+export function identify(
+  checkpoint: Checkpoint,
+  overrides: ConfigOverrides = {},
+): { config: ModelConfig; tensors: Map<string, TensorInfo> } {
+  return inFile(checkpoint.path, () => {
+    const stored = stateDict(checkpoint);
+    const { family, config } = findFamily(checkpoint, stored, overrides);
+    const names = family.canonicalNames(stored.keys());
+    const tensors = new Map<string, TensorInfo>();
+    for (const [original, info] of stored) {
+      const name = names.get(original);
+      if (name !== undefined && !isTrainingCounter(name)) tensors.set(name, info);
+    }
+    checkWeights(family.tensors(config), tensors);
+    return { config, tensors };
+  });
 }
 
 function findFamily(
@@ -72,14 +89,4 @@ function findFamily(
   const looks = describeFamily(stored.keys());
   const found = looks === undefined ? '' : ` By their names these look like ${looks}.`;
   throw new InstasegError('ERR_WEIGHTS', `expected ${expected}.${found}`);
-}
-
-/** Puts the file's path in front of what a step has to say about it; errors about arguments stay as they are. */
-function inFile<T>(path: string, step: () => T): T {
-  try {
-    return step();
-  } catch (error) {
-    if (!(error instanceof InstasegError) || error.code === 'ERR_ARGUMENT') throw error;
-    throw new InstasegError(error.code, `${path}: ${error.message}`, { cause: error });
-  }
 }

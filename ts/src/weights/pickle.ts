@@ -1,53 +1,12 @@
 import { InstasegError } from '../runtime/errors.js';
-import { type CheckpointDType, isShape, elementCount } from './tensor-info.js';
+import { callGlobal, findGlobal, setState } from './pickle-globals.js';
+import { loadStorage } from './pickle-torch.js';
+import { broken, type LongRef, type PickleValue, type StorageRef, unsafe } from './pickle-values.js';
+import type { SourceFile } from './source-file.js';
+import { inFile } from './tensor-info.js';
 
-// The pickle format as PyTorch writes it (protocols 2 to 5; opcodes as documented in CPython's Lib/pickletools.py).
-// Nothing is ever executed: a global is a name, and the few names of the table below build plain JavaScript values.
-
-/** A storage named by a pickle: `numel` elements of `dtype`, kept outside the pickle under `key`. */
-export interface StorageRef {
-  readonly kind: 'storage';
-  readonly dtype: CheckpointDType;
-  readonly key: string;
-  readonly numel: number;
-}
-
-/** A view of a storage; `offset` and `strides` count elements. Always inside its storage. */
-export interface TensorRef {
-  readonly kind: 'tensor';
-  readonly storage: StorageRef;
-  readonly offset: number;
-  readonly shape: readonly number[];
-  readonly strides: readonly number[];
-}
-
-/** A global of the allow-list that was named but not called. */
-interface GlobalRef {
-  readonly kind: 'global';
-  readonly name: string;
-}
-
-/** An allowed object whose contents say nothing about tensors: a dtype, a device, a namespace of training arguments. */
-interface OpaqueRef {
-  readonly kind: 'opaque';
-  readonly name: string;
-}
-
-/** Tuples and lists are arrays, dictionaries are Maps, integers beyond 2^53 are bigints. */
-export type PickleValue =
-  | null
-  | boolean
-  | number
-  | bigint
-  | string
-  | Uint8Array
-  | PickleValue[]
-  | Map<PickleValue, PickleValue>
-  | Set<PickleValue>
-  | StorageRef
-  | TensorRef
-  | GlobalRef
-  | OpaqueRef;
+// The pickle format of protocols 2 to 5 (opcodes as documented in CPython's Lib/pickletools.py). What a pickle may name
+// is in pickle-globals.ts.
 
 /** Nested marks; PyTorch's own files stay below 20. */
 const MAX_DEPTH = 512;
@@ -58,125 +17,42 @@ const MAX_DEPTH = 512;
 const MAX_OPERATIONS = 4_000_000;
 /** Bytes of one integer: 2048 bits. */
 const MAX_INTEGER_BYTES = 256;
-
-type Construct = (args: readonly PickleValue[]) => PickleValue;
-
-const STORAGE_DTYPES: Readonly<Record<string, CheckpointDType>> = {
-  'torch.DoubleStorage': 'f64',
-  'torch.FloatStorage': 'f32',
-  'torch.HalfStorage': 'f16',
-  'torch.BFloat16Storage': 'bf16',
-  'torch.LongStorage': 'i64',
-  'torch.IntStorage': 'i32',
-  'torch.ShortStorage': 'i16',
-  'torch.CharStorage': 'i8',
-  'torch.ByteStorage': 'u8',
-  'torch.BoolStorage': 'bool',
-};
-
-/** Values without contents that training checkpoints hold beside their tensors. */
-const INERT_NAMES = [
-  ...['float64', 'float32', 'float16', 'bfloat16', 'int64', 'int32', 'int16', 'int8', 'uint8', 'bool'].map(
-    (x) => `torch.${x}`,
-  ),
-  ...['list', 'dict', 'tuple', 'int', 'float', 'bool', 'str'].map((x) => `builtins.${x}`),
-];
-
-const opaque = (name: string) => (): PickleValue => ({ kind: 'opaque', name });
-
-/** All that a pickle may name. `null`: it may be mentioned, not called. */
-const GLOBALS = new Map<string, Construct | null>([
-  ['torch._utils._rebuild_tensor', rebuildTensor],
-  ['torch._utils._rebuild_tensor_v2', rebuildTensor],
-  ['torch._utils._rebuild_parameter', ([data = null]) => data],
-  ['torch._utils._rebuild_parameter_with_state', ([data = null]) => data],
-  ['collections.OrderedDict', ([items]) => toMap(items)],
-  ['collections.Counter', ([items]) => toMap(items)],
-  ['collections.defaultdict', ([, items]) => toMap(items)],
-  ['builtins.set', opaque('builtins.set')], // protocol 2; no set holds tensors
-  ['builtins.frozenset', opaque('builtins.frozenset')],
-  ['torch.Size', ([items = null]) => items],
-  ['torch.device', opaque('torch.device')],
-  ['argparse.Namespace', opaque('argparse.Namespace')],
-  ['numpy.dtype', opaque('numpy.dtype')],
-  ['numpy.core.multiarray.scalar', opaque('numpy.scalar')],
-  ['numpy._core.multiarray.scalar', opaque('numpy.scalar')],
-  ['_codecs.encode', opaque('bytes')], // how protocol 2 writes bytes
-  ...Object.keys(STORAGE_DTYPES).map((name) => [name, null] as const),
-  ...INERT_NAMES.map((name) => [name, null] as const),
-]);
-
-/** Opaque objects that may be given a state, which is dropped. */
-const BUILDABLE = new Set(['argparse.Namespace', 'numpy.dtype']);
-
-/** Thrown inside the machine; `unpickle` adds the place. */
-const broken = (problem: string): InstasegError => new InstasegError('ERR_CHECKPOINT', problem);
-
-function unsafe(what: string): InstasegError {
-  const shown = JSON.stringify(what.slice(0, 120)).slice(1, -1);
-  return new InstasegError(
-    'ERR_CHECKPOINT_UNSAFE',
-    `the pickle asks for ${shown}, which could run code and is refused; nothing was executed. If the file is yours, ` +
-      'save the weights alone: torch.save(model.state_dict(), path)',
-  );
-}
-
-/** Containers are passed on, not copied: a pickle can ask for the same copy a million times. */
-function toMap(value: PickleValue | undefined): Map<PickleValue, PickleValue> {
-  if (value === undefined) return new Map();
-  if (!(value instanceof Map)) throw broken('a dictionary is built from something that is not one');
-  return value;
-}
-
-const isKind = <K extends 'storage' | 'tensor' | 'global' | 'opaque'>(
-  value: PickleValue | undefined,
-  kind: K,
-): value is Extract<PickleValue, { kind: K }> =>
-  typeof value === 'object' && value !== null && 'kind' in value && value.kind === kind;
-
-export const isTensor = (value: PickleValue | undefined): value is TensorRef => isKind(value, 'tensor');
-
-/** _rebuild_tensor_v2(storage, storage_offset, size, stride, requires_grad, backward_hooks, ...) */
-function rebuildTensor([storage, offset, shape, strides]: readonly PickleValue[]): TensorRef {
-  if (!isKind(storage, 'storage')) throw broken('a tensor is built without a storage');
-  if (!isIndex(offset) || !isShape(shape)) throw broken('a tensor has an invalid offset or shape');
-  if (!Array.isArray(strides) || strides.length !== shape.length || !strides.every(isIndex)) {
-    throw broken('a tensor has invalid strides');
-  }
-  const last = shape.reduce((sum, size, i) => sum + (size - 1) * (strides[i] as number), offset);
-  if (elementCount(shape) > 0 && last >= storage.numel) {
-    throw broken(`a tensor reaches element ${last} of storage "${storage.key}", which has ${storage.numel}`);
-  }
-  // Copied: what was a list in the pickle could still grow after this check.
-  return { kind: 'tensor', storage, offset, shape: [...shape], strides: [...strides] };
-}
-
-const isIndex = (value: PickleValue | undefined): value is number =>
-  Number.isSafeInteger(value) && (value as number) >= 0;
-
-/** Persistent ids of torch.save: ('storage', storage type, key, location, number of elements). */
-function loadStorage(id: PickleValue): StorageRef {
-  if (!Array.isArray(id) || id.length < 5 || id[0] !== 'storage') throw broken('a persistent id is not a storage');
-  const [, type, key, , numel] = id;
-  const dtype = isKind(type, 'global') ? STORAGE_DTYPES[type.name] : undefined;
-  if (dtype === undefined || typeof key !== 'string' || !isIndex(numel)) throw broken('a storage is not well formed');
-  return { kind: 'storage', dtype, key, numel };
-}
+/** Text and bytes beyond this many bytes are left where they are: names are shorter, data mostly longer. */
+const MAX_KEPT_BYTES = 512;
+/** All text and bytes that are kept. */
+const MAX_TOTAL_BYTES = 64 * 1024 * 1024;
+/** Bytes of a line: a number, or the name of a module or global. */
+const MAX_LINE_BYTES = 4096;
+/** Read from a file at a time: a few milliseconds of work, and more than any operation takes. */
+const WINDOW_BYTES = 64 * 1024;
 
 /** One run of the pickle machine. */
 interface Machine {
-  readonly bytes: Buffer;
+  /** Where the source ends. */
+  readonly end: number;
+  /** The part of the source that is at hand, and where it starts. */
+  window: Buffer;
+  base: number;
+  /** Counts from the start of the source, as all places do. */
   at: number;
+  operations: number;
+  /** Bytes of text and bytes that are kept. */
+  kept: number;
   stack: PickleValue[];
   /** Stacks set aside by MARK. */
   readonly marked: PickleValue[][];
   readonly memo: Map<number, PickleValue>;
+  readonly storages: Map<string, StorageRef>;
 }
+
+/** Thrown by an operation that needs what lies beyond the window, before it has changed anything but `at`. */
+const BEYOND_WINDOW = Symbol('beyond the window');
 
 function take(m: Machine, count: number): Buffer {
   const end = m.at + count;
-  if (end > m.bytes.length) throw broken('the pickle is truncated');
-  const taken = m.bytes.subarray(m.at, end);
+  if (end > m.end) throw broken('the pickle is truncated');
+  if (end > m.base + m.window.length) throw BEYOND_WINDOW;
+  const taken = m.window.subarray(m.at - m.base, end - m.base);
   m.at = end;
   return taken;
 }
@@ -188,12 +64,37 @@ const i32 = (m: Machine): number => take(m, 4).readInt32LE();
 const u64 = (m: Machine): number => Number(take(m, 8).readBigUInt64LE());
 
 function line(m: Machine): string {
-  const end = m.bytes.indexOf(0x0a, m.at);
-  if (end < 0) throw broken('the pickle is truncated');
-  const text = decodeUtf8(take(m, end - m.at));
+  const from = m.at - m.base;
+  const length = m.window.subarray(from, from + MAX_LINE_BYTES).indexOf(0x0a);
+  if (length < 0) {
+    if (m.window.length - from >= MAX_LINE_BYTES) throw broken('the pickle has a line without end');
+    throw m.base + m.window.length < m.end ? BEYOND_WINDOW : broken('the pickle is truncated');
+  }
+  const text = decodeUtf8(take(m, length));
   m.at++;
   return text;
 }
+
+/** Text or bytes: kept if they are short, skipped otherwise. */
+function content<T>(m: Machine, length: number, form: LongRef['form'], keep: (bytes: Buffer) => T): T | LongRef {
+  if (length <= MAX_KEPT_BYTES) {
+    const bytes = take(m, length);
+    m.kept += length;
+    if (m.kept > MAX_TOTAL_BYTES) throw broken(`the pickle holds more than ${MAX_TOTAL_BYTES} bytes of text`);
+    return keep(bytes);
+  }
+  const start = m.at;
+  if (start + length > m.end) throw broken('the pickle is truncated');
+  m.at += length;
+  return { kind: 'long', start, length, form };
+}
+
+const unicode = (m: Machine, length: number): PickleValue => content(m, length, 'utf8', decodeUtf8);
+/** Of Python 2. */
+const string = (m: Machine, length: number): PickleValue =>
+  content(m, length, 'latin1', (bytes) => bytes.toString('latin1'));
+/** Copied: a part would keep the whole window in memory. */
+const bytes = (m: Machine, length: number): PickleValue => content(m, length, 'bytes', (part) => Buffer.from(part));
 
 function pop(m: Machine): PickleValue {
   const value = m.stack.pop();
@@ -241,40 +142,12 @@ function decodeUtf8(bytes: Uint8Array): string {
 }
 
 /** Two's complement, little-endian. */
-function integer(bytes: Buffer): number | bigint {
-  if (bytes.length > MAX_INTEGER_BYTES) throw broken(`the pickle holds an integer of ${bytes.length} bytes`);
-  if (bytes.length === 0) return 0;
-  const value = BigInt.asIntN(8 * bytes.length, BigInt(`0x${Buffer.from(bytes).reverse().toString('hex')}`));
+function integer(m: Machine, length: number): number | bigint {
+  if (length > MAX_INTEGER_BYTES) throw broken(`the pickle holds an integer of ${length} bytes`);
+  const digits = take(m, length);
+  if (length === 0) return 0;
+  const value = BigInt.asIntN(8 * length, BigInt(`0x${Buffer.from(digits).reverse().toString('hex')}`));
   return Number.isSafeInteger(Number(value)) ? Number(value) : value;
-}
-
-function findGlobal(module: PickleValue, name: PickleValue): GlobalRef {
-  if (typeof module !== 'string' || typeof name !== 'string') throw broken('the pickle names a global without text');
-  // Protocol 2 uses the module names of Python 2.
-  const full = `${module === '__builtin__' ? 'builtins' : module}.${name}`;
-  if (!GLOBALS.has(full)) throw unsafe(`${module}.${name}`);
-  return { kind: 'global', name: full };
-}
-
-function call(callee: PickleValue, args: PickleValue): PickleValue {
-  const construct = isKind(callee, 'global') ? GLOBALS.get(callee.name) : undefined;
-  if (!construct) throw unsafe(`a call of ${describe(callee)}`);
-  if (!Array.isArray(args)) throw broken('the pickle calls with arguments that are not a tuple');
-  return construct(args);
-}
-
-/** State set on an object is dropped: for an OrderedDict it is the `_metadata` of Module.state_dict(). */
-function build(m: Machine): void {
-  pop(m);
-  const target = top(m);
-  if (target instanceof Map || (isKind(target, 'opaque') && BUILDABLE.has(target.name))) return;
-  throw unsafe(`setting the state of ${describe(target)}`);
-}
-
-function describe(value: PickleValue): string {
-  if (isKind(value, 'global') || isKind(value, 'opaque')) return value.name;
-  if (value instanceof Map) return 'a dictionary';
-  return Array.isArray(value) ? 'a list' : isTensor(value) ? 'a tensor' : `a value of type ${typeof value}`;
 }
 
 function setItems(target: PickleValue, items: readonly PickleValue[]): void {
@@ -303,7 +176,7 @@ function proto(m: Machine): void {
 }
 
 function frame(m: Machine): void {
-  if (u64(m) > m.bytes.length - m.at) throw broken('the pickle is truncated');
+  if (u64(m) > m.end - m.at) throw broken('the pickle is truncated');
 }
 
 /** INT: also how Python 2 wrote booleans ("00", "01") and 64-bit integers. */
@@ -334,8 +207,6 @@ const refuse = (what: string) => (): never => {
   throw unsafe(what);
 };
 
-const latin1 = (bytes: Buffer): string => bytes.toString('latin1');
-
 const OPCODES: Readonly<Record<number, (m: Machine) => void>> = {
   0x80: proto,
   0x95: frame,
@@ -347,19 +218,19 @@ const OPCODES: Readonly<Record<number, (m: Machine) => void>> = {
   0x4d: push(u16), // BININT2
   0x4a: push(i32), // BININT
   0x49: push(textInteger), // INT
-  0x8a: push((m) => integer(take(m, u8(m)))), // LONG1
-  0x8b: push((m) => integer(take(m, u32(m)))), // LONG4
+  0x8a: push((m) => integer(m, u8(m))), // LONG1
+  0x8b: push((m) => integer(m, u32(m))), // LONG4
   0x47: push((m) => take(m, 8).readDoubleBE()), // BINFLOAT
   // text and bytes; Python 2 strings are latin-1
-  0x8c: push((m) => decodeUtf8(take(m, u8(m)))), // SHORT_BINUNICODE
-  0x58: push((m) => decodeUtf8(take(m, u32(m)))), // BINUNICODE
-  0x8d: push((m) => decodeUtf8(take(m, u64(m)))), // BINUNICODE8
-  0x55: push((m) => latin1(take(m, u8(m)))), // SHORT_BINSTRING
-  0x54: push((m) => latin1(take(m, u32(m)))), // BINSTRING
-  0x43: push((m) => take(m, u8(m))), // SHORT_BINBYTES
-  0x42: push((m) => take(m, u32(m))), // BINBYTES
-  0x8e: push((m) => take(m, u64(m))), // BINBYTES8
-  0x96: push((m) => take(m, u64(m))), // BYTEARRAY8
+  0x8c: push((m) => unicode(m, u8(m))), // SHORT_BINUNICODE
+  0x58: push((m) => unicode(m, u32(m))), // BINUNICODE
+  0x8d: push((m) => unicode(m, u64(m))), // BINUNICODE8
+  0x55: push((m) => string(m, u8(m))), // SHORT_BINSTRING
+  0x54: push((m) => string(m, u32(m))), // BINSTRING
+  0x43: push((m) => bytes(m, u8(m))), // SHORT_BINBYTES
+  0x42: push((m) => bytes(m, u32(m))), // BINBYTES
+  0x8e: push((m) => bytes(m, u64(m))), // BINBYTES8
+  0x96: push((m) => bytes(m, u64(m))), // BYTEARRAY8
   // containers
   0x7d: push(() => new Map()), // EMPTY_DICT
   0x5d: push(() => []), // EMPTY_LIST
@@ -409,10 +280,13 @@ const OPCODES: Readonly<Record<number, (m: Machine) => void>> = {
   // objects
   0x63: push((m) => findGlobal(line(m), line(m))), // GLOBAL
   0x93: pushFromTwo(findGlobal), // STACK_GLOBAL
-  0x52: pushFromTwo(call), // REDUCE
-  0x81: pushFromTwo(call), // NEWOBJ
-  0x62: build, // BUILD
-  0x51: push((m) => loadStorage(pop(m))), // BINPERSID
+  0x52: pushFromTwo(callGlobal), // REDUCE
+  0x81: pushFromTwo(callGlobal), // NEWOBJ
+  0x62: (m) => {
+    const state = pop(m); // BUILD
+    setState(top(m), state);
+  },
+  0x51: push((m) => loadStorage(pop(m), m.storages)), // BINPERSID
   0x69: (m) => refuse(`an instance of ${findGlobal(line(m), line(m)).name}`)(), // INST
   0x6f: refuse('an instance built with OBJ'),
   0x92: refuse('an instance built with NEWOBJ_EX'),
@@ -423,23 +297,60 @@ const OPCODES: Readonly<Record<number, (m: Machine) => void>> = {
 
 const STOP = 0x2e;
 
+/** What a pickle holds. */
+export interface Unpickled {
+  readonly value: PickleValue;
+  /** Just after its STOP. */
+  readonly end: number;
+  /** Every storage that it names, by key. */
+  readonly storages: ReadonlyMap<string, StorageRef>;
+}
+
 /**
- * Reads one pickle from the start of `bytes`; `end` is where it stops. Throws ERR_CHECKPOINT_UNSAFE, by name, for any
- * global, call or state outside the fixed list that builds tensors and containers, and ERR_CHECKPOINT for damage. The
- * messages are to be prefixed with the file's path.
+ * Reads one pickle from the start of `source`. Throws ERR_CHECKPOINT_UNSAFE, by name, for any global, call or state
+ * outside the fixed list that builds tensors, arrays and containers, and ERR_CHECKPOINT for damage. The messages are to
+ * be prefixed with the file's path.
  */
-export function unpickle(bytes: Buffer): { value: PickleValue; end: number } {
-  const machine: Machine = { bytes, at: 0, stack: [], marked: [], memo: new Map() };
-  for (let operations = 0; ; operations++) {
+export function unpickle(source: Buffer): Unpickled {
+  return run(makeMachine(source, 0, source.length)) as Unpickled; // there is nothing beyond this window
+}
+
+/**
+ * Reads one pickle of a file, from `start`. Only structure and names are held in memory, and the places of what is long.
+ * Rejects as `unpickle` does, with the path in front.
+ */
+export async function unpickleFile(file: SourceFile, start: number): Promise<Unpickled> {
+  const machine = makeMachine(Buffer.alloc(0), start, file.size);
+  for (;;) {
+    const done = inFile(file.path, () => run(machine));
+    if (done) return done;
+    machine.window = await file.bytes(machine.at, Math.min(machine.at + WINDOW_BYTES, file.size));
+    machine.base = machine.at;
+  }
+}
+
+const makeMachine = (window: Buffer, base: number, end: number): Machine => ({
+  ...{ window, base, end, at: base, kept: 0, operations: 0 },
+  ...{ stack: [], marked: [], memo: new Map(), storages: new Map() },
+});
+
+/** Runs until the pickle ends, or until what the next operation needs lies beyond the window. */
+function run(machine: Machine): Unpickled | undefined {
+  for (;;) {
     const start = machine.at;
     try {
-      if (operations > MAX_OPERATIONS) throw broken(`the pickle has more than ${MAX_OPERATIONS} operations`);
+      if (machine.operations > MAX_OPERATIONS) throw broken(`the pickle has more than ${MAX_OPERATIONS} operations`);
       const opcode = u8(machine);
-      if (opcode === STOP) return { value: pop(machine), end: machine.at };
+      if (opcode === STOP) return { value: pop(machine), end: machine.at, storages: machine.storages };
       const operation = OPCODES[opcode];
       if (!operation) throw broken(`the pickle has the unsupported opcode 0x${opcode.toString(16)}`);
       operation(machine);
+      machine.operations++;
     } catch (error) {
+      if (error === BEYOND_WINDOW) {
+        machine.at = start;
+        return undefined;
+      }
       if (!(error instanceof InstasegError)) throw error;
       throw new InstasegError(error.code, `${error.message} (pickle byte ${start})`);
     }

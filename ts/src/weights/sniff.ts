@@ -1,11 +1,12 @@
-import type { CheckpointFormat } from './checkpoint.js';
+import type { CheckpointFormat, PickleFormat } from './checkpoint.js';
 
 /** The format of a file that can be read, or what is wrong with one that cannot. */
 export type FirstBytes =
   { readonly format: CheckpointFormat } | { readonly format?: undefined; readonly problem: string };
 
-/** PROTO 2 and the LONG1 0x1950a86a20f9469cfc6c, with which every legacy torch.save starts. */
-const LEGACY_MAGIC = Buffer.from('80028a0a6cfc9c46f9206aa850192e', 'hex');
+/** The number 0x1950a86a20f9469cfc6c as a pickle, with which every legacy torch.save starts; protocol 4 has frames. */
+// eslint-disable-next-line no-control-regex -- bytes as latin-1
+const LEGACY_MAGIC = /^\x80[\x02-\x05](\x95\r\0{7})?\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19\./;
 
 /** Files that people hand over by mistake: [offset, bytes in latin1, what the file is]. */
 const FOREIGN: readonly (readonly [number, string, string])[] = [
@@ -40,7 +41,8 @@ export function describeFirstBytes(head: Buffer): FirstBytes {
   if (startsWith(head, 0, 'PK\x03\x04')) return { format: 'torch-zip' };
   const foreign = FOREIGN.find(([at, bytes]) => startsWith(head, at, bytes));
   if (foreign) return { problem: foreign[2] };
-  if (head[0] === 0x80) return { problem: describePickle(head) };
+  if (LEGACY_MAGIC.test(head.toString('latin1', 0, 32))) return { format: 'torch-legacy' };
+  if (head[0] === 0x80 && head.length > 1) return describePickle(head);
   if (isText(head)) return { problem: `is a text file, not a checkpoint (it starts with ${excerpt(text)})` };
   if (head.length < 8) return { problem: `has only ${head.length} bytes: the file is truncated` };
   return { problem: `is not a checkpoint of a known format (first bytes ${head.toString('hex', 0, 8)})` };
@@ -55,17 +57,12 @@ function describeLfsPointer(text: string): string {
   return `is a Git LFS pointer${real}, not the checkpoint itself: fetch it with "git lfs pull"`;
 }
 
-function describePickle(head: Buffer): string {
-  if (head.subarray(0, LEGACY_MAGIC.length).equals(LEGACY_MAGIC)) {
-    return (
-      'is a PyTorch checkpoint in the legacy format (PyTorch 1.5 and older), which is not supported yet: re-save it ' +
-      'with torch.save(torch.load(path, map_location="cpu"), new_path) on PyTorch 1.6 or newer'
-    );
-  }
-  return (
-    'is a bare Python pickle (such as a detectron2 .pkl), which is not supported yet: re-save its tensors with ' +
-    'torch.save(state_dict, new_path) or safetensors.torch.save_file(state_dict, new_path)'
-  );
+function describePickle(head: Buffer): FirstBytes {
+  const format = `pickle-${head[1]}`;
+  if (/^pickle-[2-5]$/.test(format)) return { format: format as PickleFormat };
+  return {
+    problem: `is not a checkpoint of a known format (a Python pickle would have protocol 2 to 5, not ${head[1]})`,
+  };
 }
 
 const isText = (head: Buffer): boolean =>

@@ -20,6 +20,13 @@ export interface SourceFile {
   close(): Promise<void>;
 }
 
+/** Bytes [start, end) of a buffer as chunks of the same kind. */
+export function* chunksOf(buffer: Buffer, start: number, end: number): Generator<Uint8Array, void, undefined> {
+  for (let at = start; at < end; at += CHUNK_BYTES) {
+    yield Uint8Array.prototype.slice.call(buffer, at, Math.min(at + CHUNK_BYTES, end));
+  }
+}
+
 /** The path of a string or a file: URL; ERR_ARGUMENT for anything else. */
 export function toPath(path: string | URL): string {
   if (typeof path === 'string' && path !== '' && !path.includes('\0')) return path;

@@ -17,6 +17,20 @@ export const ITEM_SIZE: Readonly<Record<CheckpointDType, number>> = {
   bool: 1,
 };
 
+/** Element types as PyTorch and NumPy call them. */
+export const DTYPE_NAMES = {
+  f64: 'float64',
+  f32: 'float32',
+  f16: 'float16',
+  bf16: 'bfloat16',
+  i64: 'int64',
+  i32: 'int32',
+  i16: 'int16',
+  i8: 'int8',
+  u8: 'uint8',
+  bool: 'bool',
+} as const satisfies Record<CheckpointDType, string>;
+
 /** What is known about a tensor without reading its data. `shape` is [] for a single number. */
 export interface TensorInfo {
   readonly name: string;
@@ -53,6 +67,16 @@ export function describeTensor(info: Pick<TensorInfo, 'dtype' | 'shape'>): strin
 /** An ERR_CHECKPOINT about a file. */
 export function checkpointError(path: string, problem: string, cause?: unknown): InstasegError {
   return new InstasegError('ERR_CHECKPOINT', `${path}: ${problem}`, cause === undefined ? undefined : { cause });
+}
+
+/** Puts the file's path in front of what a step has to say about it; errors about arguments stay as they are. */
+export function inFile<T>(path: string, step: () => T): T {
+  try {
+    return step();
+  } catch (error) {
+    if (!(error instanceof InstasegError) || error.code === 'ERR_ARGUMENT') throw error;
+    throw new InstasegError(error.code, `${path}: ${error.message}`, { cause: error });
+  }
 }
 
 /** The tensor called `name`; ERR_ARGUMENT where there is none. */

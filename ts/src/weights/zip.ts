@@ -18,6 +18,8 @@ export interface ZipArchive {
    * entry is checked before the last chunk is handed out, or, for a part of an entry, before the first one.
    */
   read(entry: ZipEntry, start?: number, end?: number): AsyncGenerator<Uint8Array, void, undefined>;
+  /** Checks the CRC-32 of every entry, but those that have been checked before. */
+  verify(): Promise<void>;
 }
 
 // What is used of yauzl 3; the published types describe version 2.
@@ -79,8 +81,12 @@ export async function openZip(file: SourceFile): Promise<ZipArchive> {
     verified.add(entry);
   }
 
-  async function* readPart(entry: RawEntry, start: number, end: number): AsyncGenerator<Uint8Array, void, undefined> {
+  async function verify(entry: RawEntry): Promise<void> {
     if (!verified.has(entry)) for await (const chunk of readAll(entry)) void chunk;
+  }
+
+  async function* readPart(entry: RawEntry, start: number, end: number): AsyncGenerator<Uint8Array, void, undefined> {
+    await verify(entry);
     if (entry.compressionMethod === STORED) {
       const from = await dataStart(entry);
       yield* file.read(from + start, from + end);
@@ -101,11 +107,15 @@ export async function openZip(file: SourceFile): Promise<ZipArchive> {
       const raw = entry as RawEntry;
       return start === 0 && end === entry.size ? readAll(raw) : readPart(raw, start, end);
     },
+    verify: async () => {
+      for (const entry of entries.values()) await verify(entry);
+    },
   };
 }
 
 async function readDirectory(file: SourceFile, directory: Directory): Promise<Map<string, RawEntry>> {
   const entries = new Map<string, RawEntry>();
+  let packed = 0;
   if (directory.entryCount > MAX_ENTRIES) {
     throw checkpointError(
       file.path,
@@ -124,6 +134,8 @@ async function readDirectory(file: SourceFile, directory: Directory): Promise<Ma
           `zip entry ${name} has the unsupported compression ${entry.compressionMethod}`,
         );
       }
+      packed += entry.compressedSize;
+      if (packed > file.size) throw checkpointError(file.path, 'the entries of the zip archive overlap');
       entries.set(name, Object.assign(entry, { name, size }));
     }
   } catch (error) {

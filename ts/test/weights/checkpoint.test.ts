@@ -1,11 +1,32 @@
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 import test from 'ava';
 import { openCheckpoint, stateDict } from '../../src/weights/checkpoint.js';
-import { failsWith, fixture, readAll, withFile, withFolder } from './support.js';
+import { pickle } from './pickle-builder.js';
+import {
+  describeAll,
+  expectedCheckpoints,
+  failsWith,
+  fixture,
+  readAll,
+  sha256,
+  withFile,
+  withFolder,
+} from './support.js';
 
-const magic = Buffer.from('80028a0a6cfc9c46f9206aa850192e', 'hex');
+for (const [name, { format, tensors }] of Object.entries(expectedCheckpoints)) {
+  test(`${name}: every tensor as its writer sees it`, async (t) => {
+    const checkpoint = await openCheckpoint(fixture(name));
+    t.is(`${checkpoint.format}`, format);
+    t.deepEqual(checkpoint.metadata, {});
+    t.is(checkpoint.bytes, readFileSync(fixture(name)).length);
+    t.deepEqual(await describeAll(checkpoint), tensors);
+    await checkpoint.verify();
+    await checkpoint.close();
+  });
+}
+
 const tar = Buffer.alloc(512);
 tar.write('ustar', 257);
 
@@ -19,8 +40,9 @@ const foreign: [string, Buffer | string, RegExp][] = [
     /LFS.* 123 bytes.*git lfs pull/,
   ],
   ['a JSON error message', '{"error": "rate limit exceeded"}', /is a text file.*error/],
-  ['a legacy PyTorch file', Buffer.concat([magic, Buffer.alloc(32)]), /legacy format.*not supported yet: re-save/],
-  ['a bare pickle', Buffer.from('80027d71002e', 'hex'), /bare Python pickle.*not supported yet: re-save/],
+  ['a pickle of an old protocol', Buffer.from('80017d2e', 'hex'), /protocol 2 to 5, not 1/],
+  ['a pickle without tensors', Buffer.from('80027d71002e', 'hex'), /holds no named tensors/],
+  ['a single byte of a pickle', Buffer.from([0x80]), /only 1 byte/],
   ['a gzip archive', Buffer.from('1f8b080000000000', 'hex'), /gzip/],
   ['a tar archive', tar, /tar archive/],
   ['an HDF5 file', Buffer.from('894844460d0a1a0a', 'hex'), /HDF5/],
@@ -55,6 +77,31 @@ test('the path is checked', async (t) => {
   await checkpoint.close();
 });
 
+test('the file has to have the SHA-256 that is asked for', async (t) => {
+  const name = fixture('legacy_views.pth');
+  const hash = sha256(readFileSync(name));
+  for (const known of [hash, hash.toUpperCase(), hash.slice(0, 8), undefined]) {
+    await (await openCheckpoint(name, { sha256: known })).close();
+  }
+  const wrong = `${hash.slice(0, 7)}${hash[7] === '0' ? '1' : '0'}`;
+  await failsWith(
+    () => openCheckpoint(name, { sha256: wrong }),
+    'ERR_CHECKPOINT',
+    new RegExp(`legacy_views\\.pth: has the SHA-256 ${hash}, expected ${wrong}: `),
+  );
+  // Before anything in it is looked at, but after the question whether it is a checkpoint at all.
+  await failsWith(() => openCheckpoint(fixture('hostile.pth'), { sha256: hash }), 'ERR_CHECKPOINT', /has the SHA-256/);
+  await withFile('<html>', (file) => failsWith(() => openCheckpoint(file, { sha256: hash }), 'ERR_CHECKPOINT', /HTML/));
+  for (const none of ['', 'abc', `${hash}0`, 'x'.repeat(64), 12345678 as unknown as string]) {
+    await failsWith(
+      () => openCheckpoint(name, { sha256: none }),
+      'ERR_ARGUMENT',
+      /Expected 8 to 64 hexadecimal digits/,
+    );
+  }
+  t.pass();
+});
+
 test('the state dict is found below its wrapper', async (t) => {
   const checkpoint = await openCheckpoint(fixture('nested.pth'));
   t.is(checkpoint.stateDictPrefix, 'model/');
@@ -71,6 +118,15 @@ test('an unknown tensor is an argument error', async (t) => {
   await failsWith(() => readAll(checkpoint.read('nothing')), 'ERR_ARGUMENT', /received "nothing"/);
   await checkpoint.close();
   t.pass();
+});
+
+test('what is in lists has no name, and no other wrapper than the usual ones is one', async (t) => {
+  await withFile(pickle('}', 'U', 1, 'a', ']s'), (file) =>
+    failsWith(() => openCheckpoint(file), 'ERR_CHECKPOINT', /holds no named tensors/),
+  );
+  const checkpoint = await openCheckpoint(fixture('python2.pkl'));
+  t.is(checkpoint.stateDictPrefix, '');
+  await checkpoint.close();
 });
 
 test('reading ends with close, which may be repeated', async (t) => {
@@ -93,7 +149,7 @@ test('a checkpoint can be disposed by "await using"', async (t) => {
 
 test('an aborted signal stops opening and reading with its reason', async (t) => {
   const reason = new Error('enough');
-  for (const name of ['views.pth', 'deflated.pth']) {
+  for (const name of ['views.pth', 'deflated.pth', 'legacy_views.pth']) {
     const aborted = AbortSignal.abort(reason);
     t.is(await t.throwsAsync(openCheckpoint(fixture(name), { signal: aborted })), reason);
     const controller = new AbortController();

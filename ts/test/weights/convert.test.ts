@@ -9,7 +9,18 @@ import { yolactTensors } from '../../src/weights/families/yolact.js';
 import { loadCheckpoint } from '../../src/weights/load.js';
 import { type TensorSource, writeSafetensors } from '../../src/weights/safetensors.js';
 import { seededWeights } from '../../src/weights/seeded.js';
-import { failsWith, floats, fixture, readAll, slimConfig, slimYolact, withFolder, yolactConfig } from './support.js';
+import { legacyStateDict, stateDict } from './pickle-builder.js';
+import {
+  failsWith,
+  floats,
+  fixture,
+  forgeZip,
+  readAll,
+  slimConfig,
+  slimYolact,
+  withFolder,
+  yolactConfig,
+} from './support.js';
 
 const v1 = slimConfig('maskrcnn_resnet50_fpn');
 const v2 = slimConfig('maskrcnn_resnet50_fpn_v2');
@@ -191,6 +202,56 @@ test('YOLACT weights are loaded and converted without what only training needs',
     await again.close();
     t.deepEqual(await convertCheckpoint(output, output), result);
     await failsWith(() => loadCheckpoint(output, { rpn: { minSize: 1 } }), 'ERR_ARGUMENT', /^Expected no "rpn"/);
+  });
+});
+
+/** Canonical names and data of what a file is loaded as. */
+async function loadedData(file: string): Promise<{ config: unknown; data: [string, Buffer][] }> {
+  const loaded = await loadCheckpoint(file);
+  const data: [string, Buffer][] = [];
+  for (const name of [...loaded.tensors.keys()].sort()) {
+    data.push([name, await readAll(loaded.tensors.get(name)?.read() ?? [])]);
+  }
+  await loaded.close();
+  return { config: loaded.config, data };
+}
+
+for (const [family, tensors] of [
+  ['torchvision', torchvisionTensors(v2)],
+  ['yolact', yolactTensors(plus)],
+] as const) {
+  test(`${family}: zip, legacy and converted files are the same model bit for bit`, async (t) => {
+    await withFolder(async (folder) => {
+      const [zip, legacy, output] = ['zip.pth', 'legacy.pth', 'out.safetensors'].map((name) => path.join(folder, name));
+      const parts = seededWeights(tensors, 5).map(({ name, shape, values }) => ({
+        ...{ name, shape, bytes: Buffer.from(values().buffer as ArrayBuffer) },
+      }));
+      const storages = parts.map(({ bytes }, i) => ({ name: `a/data/${i}`, data: bytes }));
+      writeFileSync(zip!, forgeZip([{ name: 'a/data.pkl', data: stateDict(parts) }, ...storages]));
+      writeFileSync(legacy!, legacyStateDict(parts));
+      const wanted = await loadedData(zip!);
+      t.like(wanted.config, { family });
+      t.deepEqual(
+        wanted.data,
+        parts.map(({ name, bytes }) => [name, bytes] as [string, Buffer]).sort(([a], [b]) => (a < b ? -1 : 1)),
+      );
+      t.deepEqual(await loadedData(legacy!), wanted);
+      await convertCheckpoint(legacy!, output!);
+      t.deepEqual(await loadedData(output!), wanted);
+    });
+  });
+}
+
+test('the SHA-256 is checked before converting', async (t) => {
+  await withFolder(async (folder) => {
+    const [input, output] = [path.join(folder, 'in'), path.join(folder, 'out')];
+    await writeSafetensors(input, seededWeights(torchvisionTensors(v1), 5));
+    await failsWith(
+      () => convertCheckpoint(input, output, { sha256: '00000000' }),
+      'ERR_CHECKPOINT',
+      /expected 00000000/,
+    );
+    t.false(existsSync(output));
   });
 });
 

@@ -106,6 +106,11 @@ const DTYPES: Readonly<Record<string, string>> = {
   bool: 'bool',
 };
 
+/** What scripts/reference/make_test_checkpoints.py says about the fixtures that can be read. */
+export const expectedCheckpoints = readJson<
+  Record<string, { readonly format: string; readonly tensors: Record<string, ExpectedTensor> }>
+>(fixture('expected.json'));
+
 /** Every tensor of a checkpoint, read and hashed, in the form of `ExpectedTensor`. */
 export async function describeAll(checkpoint: Checkpoint): Promise<Record<string, ExpectedTensor>> {
   const found: Record<string, ExpectedTensor> = {};
@@ -212,6 +217,8 @@ export interface ForgedEntry {
   readonly flags?: number;
   readonly method?: number;
   readonly size?: number;
+  /** Bytes in the archive. */
+  readonly packed?: number;
   readonly checksum?: number;
 }
 
@@ -220,14 +227,23 @@ export function forgeZip(entries: readonly ForgedEntry[]): Buffer {
   const parts: Buffer[] = [];
   const directory: Buffer[] = [];
   let offset = 0;
-  for (const { name, data, flags = 0, method = 0, size = data.length, checksum = crc32(data) } of entries) {
+  for (const entry of entries) {
+    const {
+      name,
+      data,
+      flags = 0,
+      method = 0,
+      size = data.length,
+      packed = data.length,
+      checksum = crc32(data),
+    } = entry;
     // From "version needed" to the lengths of name and extra field, which both kinds of header share.
     const common = Buffer.alloc(26);
     common.writeUInt16LE(20, 0);
     common.writeUInt16LE(flags, 2);
     common.writeUInt16LE(method, 4);
     common.writeUInt32LE(checksum, 10);
-    common.writeUInt32LE(data.length, 14);
+    common.writeUInt32LE(packed, 14);
     common.writeUInt32LE(size, 18);
     common.writeUInt16LE(name.length, 22);
     const local = Buffer.concat([Buffer.from('PK\x03\x04'), common, Buffer.from(name), data]);
