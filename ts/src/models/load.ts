@@ -15,11 +15,13 @@ export interface LoadOptions extends DeviceOptions, SegmenterOptions, ConfigOver
   readonly device?: DeviceName | Device | undefined;
   /** Arithmetic; `f32` is IEEE single precision. Others come with the CUDA backend. */
   readonly precision?: 'f32' | undefined;
+  /** Expected SHA-256 of the file, or its first 8 to 63 hex digits: another file is ERR_CHECKPOINT. */
+  readonly sha256?: string | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
 /**
- * Loads a model from a checkpoint file: safetensors, or PyTorch's zip format (.pth). Family and configuration come from
+ * Loads a model from a checkpoint file: safetensors, or PyTorch's formats (.pth), the one before 1.6 included. Family and configuration come from
  * the metadata that `instaseg convert` writes, else from the tensors' names and shapes.
  *
  *     const model = await load('maskrcnn_resnet50_fpn_coco-bf2d0c1e.pth', { device: 'auto' });
