@@ -7,7 +7,7 @@ import { execFileSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Device, ops, Tensor } from '../../dist/src/index.mjs';
+import { Device, listDevices, ops, Tensor } from '../../dist/src/index.mjs';
 import { singleNode } from './onnx.mjs';
 
 const ort = await import('onnxruntime-node').catch(() => {
@@ -166,6 +166,8 @@ const report = {
   cpu: cpus()[0]?.model,
   threads: device.threads,
   isa: device.isa,
+  // onnxruntime takes the highest instruction set that the processor has.
+  processorHas: listDevices()[0].isa,
   node: process.version,
   summary,
   rows,
