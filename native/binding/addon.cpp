@@ -28,9 +28,36 @@ Napi::Value kernels(const Napi::CallbackInfo& info) {
     row.Set("dtype", name_of(rows[i].dtype));
     row.Set("variant", rows[i].variant);
     row.Set("isa", name_of(rows[i].isa));
+    row.Set("computeCapability", rows[i].compute_capability);
     row.Set("rank", rows[i].rank);
     result.Set(i, row);
   }
+  return result;
+}
+
+// accelerator() -> null, or {name, description, reason?, devices: [{index, name, uuid, computeCapability, memory,
+// reason?}]}
+Napi::Value accelerator_info(const Napi::CallbackInfo& info) {
+  const BackendKind* kind = accelerator();
+  if (!kind) return info.Env().Null();
+  std::string reason;
+  const std::vector<BackendDevice> devices = kind->list(reason);
+  auto result = Napi::Object::New(info.Env());
+  result.Set("name", kind->name);
+  result.Set("description", kind->describe());
+  if (!reason.empty()) result.Set("reason", reason);
+  auto list = Napi::Array::New(info.Env(), devices.size());
+  for (uint32_t i = 0; i < devices.size(); ++i) {
+    auto device = Napi::Object::New(info.Env());
+    device.Set("index", devices[i].index);
+    device.Set("name", devices[i].name);
+    device.Set("uuid", devices[i].uuid);
+    device.Set("computeCapability", devices[i].compute_capability);
+    device.Set("memory", static_cast<double>(devices[i].memory_bytes));
+    if (!devices[i].reason.empty()) device.Set("reason", devices[i].reason);
+    list.Set(i, device);
+  }
+  result.Set("devices", list);
   return result;
 }
 
@@ -46,6 +73,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   export_class("Graph", data->graph_class, GraphClass::define(env));
   export_class("Plan", data->plan_class, PlanClass::define(env));
   exports.Set("cpuInfo", Napi::Function::New<cpu_info>(env));
+  exports.Set("accelerator", Napi::Function::New<accelerator_info>(env));
   exports.Set("kernels", Napi::Function::New<kernels>(env));
   return exports;
 }

@@ -28,7 +28,7 @@ ConstantClass::ConstantClass(const Napi::CallbackInfo& info) : ObjectWrap(info) 
     const DType dtype = dtype_from_name(info[1].ToString().Utf8Value());
     const Shape shape = to_shape(info[2]);
     require(!shape.dynamic(), ErrorCode::shape, "a constant's shape must be complete; received ", shape);
-    constant_ = std::make_shared<Constant>(device->allocator(), dtype, shape);
+    constant_ = std::make_shared<Constant>(device->host(), dtype, shape);
     account(info.Env(), constant_->view().bytes());
   });
 }

@@ -5,8 +5,9 @@ namespace instaseg::binding {
 Napi::Function DeviceClass::define(Napi::Env env) {
   return DefineClass(
       env, "Device",
-      {InstanceMethod<&DeviceClass::get_info>("info", kMethod), InstanceMethod<&DeviceClass::memory>("memory", kMethod),
-       InstanceMethod<&DeviceClass::trim>("trim", kMethod), InstanceMethod<&DeviceClass::stop>("stop", kMethod)});
+      {InstanceMethod<&DeviceClass::open>("open", kMethod), InstanceMethod<&DeviceClass::get_info>("info", kMethod),
+       InstanceMethod<&DeviceClass::memory>("memory", kMethod), InstanceMethod<&DeviceClass::trim>("trim", kMethod),
+       InstanceMethod<&DeviceClass::stop>("stop", kMethod)});
 }
 
 DeviceClass::DeviceClass(const Napi::CallbackInfo& info) : ObjectWrap(info) {
@@ -15,6 +16,9 @@ DeviceClass::DeviceClass(const Napi::CallbackInfo& info) : ObjectWrap(info) {
     DeviceOptions native;
     const std::string kind = options.Get("kind").ToString();
     native.kind = kind == "cpu" ? DeviceKind::cpu : DeviceKind::cuda;
+    if (const Napi::Value index = options.Get("index"); index.IsNumber()) {
+      native.index = index.As<Napi::Number>().Int32Value();
+    }
     if (const Napi::Value threads = options.Get("threads"); threads.IsNumber()) {
       native.threads = threads.As<Napi::Number>().Int32Value();
     }
@@ -41,6 +45,29 @@ DeviceClass& DeviceClass::from(const Napi::Value& value) {
   return *Unwrap(object);
 }
 
+// open() -> Promise. Creating a context on an accelerator takes a while, so the device's thread does it.
+Napi::Value DeviceClass::open(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    const auto deferred = Napi::Promise::Deferred::New(info.Env());
+    const std::shared_ptr<Completions> completions = AddonData::of(info.Env()).completions;
+    completions->begin();
+    device()->submit({.work = [device = device_](ThreadPool&) { device->open(); },
+                      .cancel = std::make_shared<CancelFlag>(false),
+                      .done =
+                          [completions, deferred](std::exception_ptr error) {
+                            completions->post([completions, deferred, error](Napi::Env env) {
+                              completions->end();
+                              if (error) {
+                                deferred.Reject(to_js_error(env, error).Value());
+                              } else {
+                                deferred.Resolve(env.Undefined());
+                              }
+                            });
+                          }});
+    return deferred.Promise();
+  });
+}
+
 Napi::Value DeviceClass::get_info(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&] {
     auto result = Napi::Object::New(info.Env());
@@ -52,7 +79,7 @@ Napi::Value DeviceClass::get_info(const Napi::CallbackInfo& info) {
 
 Napi::Value DeviceClass::memory(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&] {
-    const MemoryStats stats = device()->allocator()->stats();
+    const MemoryStats stats = device()->memory()->stats();
     auto result = Napi::Object::New(info.Env());
     result.Set("inUse", static_cast<double>(stats.in_use));
     result.Set("cached", static_cast<double>(stats.cached));
@@ -62,14 +89,14 @@ Napi::Value DeviceClass::memory(const Napi::CallbackInfo& info) {
 }
 
 void DeviceClass::trim(const Napi::CallbackInfo& info) {
-  guarded(info.Env(), [&] { device()->allocator()->trim(); });
+  guarded(info.Env(), [&] { device()->trim(); });
 }
 
 void DeviceClass::stop(const Napi::CallbackInfo& info) {
   if (!device_) return;
   device_->stop();
   AddonData::of(info.Env()).devices.erase(device_);
-  device_->allocator()->trim();
+  device_->trim();
   device_.reset();
 }
 

@@ -18,6 +18,7 @@ class DeviceClass : public Napi::ObjectWrap<DeviceClass> {
   static DeviceClass& from(const Napi::Value& value);
 
  private:
+  Napi::Value open(const Napi::CallbackInfo& info);
   Napi::Value get_info(const Napi::CallbackInfo& info);
   Napi::Value memory(const Napi::CallbackInfo& info);
   void trim(const Napi::CallbackInfo& info);

@@ -32,7 +32,7 @@ Napi::Value PlanClass::run(const Napi::CallbackInfo& info) {
     auto run = std::make_shared<Run>();
     const auto inputs = info[0].As<Napi::Array>();
     for (uint32_t i = 0; i < inputs.Length(); ++i) {
-      run->inputs.push_back(to_host_tensor(inputs.Get(i), device_->allocator()));
+      run->inputs.push_back(to_host_tensor(inputs.Get(i), device_->host()));
     }
     run->profile = info[1].ToBoolean();
     const auto deferred = Napi::Promise::Deferred::New(info.Env());

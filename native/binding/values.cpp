@@ -77,7 +77,7 @@ std::pair<const void*, size_t> to_bytes(const Napi::Value& value) {
   return {data + array.ByteOffset(), array.ByteLength()};
 }
 
-HostTensor to_host_tensor(const Napi::Value& value, const std::shared_ptr<HostAllocator>& allocator) {
+HostTensor to_host_tensor(const Napi::Value& value, const std::shared_ptr<Allocator>& allocator) {
   require(value.IsObject(), ErrorCode::argument, "an input must be {dtype, shape, data}");
   const auto object = value.As<Napi::Object>();
   HostTensor tensor{dtype_from_name(object.Get("dtype").ToString().Utf8Value()), to_shape(object.Get("shape")),
@@ -87,7 +87,7 @@ HostTensor to_host_tensor(const Napi::Value& value, const std::shared_ptr<HostAl
   const size_t expected = static_cast<size_t>(tensor.shape.elements()) * size_of(tensor.dtype);
   require(bytes == expected, ErrorCode::shape, "data has ", bytes, " bytes; ", name_of(tensor.dtype), " ", tensor.shape,
           " needs ", expected);
-  tensor.buffer = std::make_shared<HostBuffer>(allocator->allocate(bytes));
+  tensor.buffer = std::make_shared<Buffer>(allocator->allocate(bytes));
   if (bytes) std::memcpy(tensor.buffer->data(), data, bytes);
   return tensor;
 }

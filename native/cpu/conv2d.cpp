@@ -66,20 +66,19 @@ std::string pack_key(const Conv2d& op, const Specs& in) {
   return "conv2d panels of " + std::to_string(kPanelColumns) + ", groups " + std::to_string(op.groups);
 }
 
-std::shared_ptr<const void> pack(const Conv2d& op, const TensorView& weight,
-                                 const std::shared_ptr<HostAllocator>& allocator) {
+std::shared_ptr<const void> pack(const Conv2d& op, const TensorView& weight, const PackContext& context) {
   const Shape& w = weight.shape;
   const int64_t taps = w[2] * w[3];
   auto packed = std::make_shared<PackedPanels>();
   if (depthwise(op, w)) {  // [tap][channel]
-    packed->memory = allocator->allocate(sizeof(float) * static_cast<size_t>(w.elements()));
+    packed->memory = context.host->allocate(sizeof(float) * static_cast<size_t>(w.elements()));
     for (int64_t tap = 0; tap < taps; ++tap) {
       for (int64_t c = 0; c < w[0]; ++c) packed->data()[tap * w[0] + c] = weight.f32()[c * taps + tap];
     }
     return packed;
   }
   const int64_t columns = w[0] / op.groups;
-  *packed = pack_panels(op.groups, columns, taps * w[1], *allocator, [&](int64_t group, int64_t column, int64_t k) {
+  *packed = pack_panels(op.groups, columns, taps * w[1], *context.host, [&](int64_t group, int64_t column, int64_t k) {
     const int64_t tap = k / w[1];
     const int64_t c = k % w[1];
     return weight.f32()[((group * columns + column) * w[1] + c) * taps + tap];

@@ -98,8 +98,7 @@ bool supports(const Conv2d& op, const Specs& in) {
 }
 
 /// G g G^T in double for 16 output channels at once: U[point][panel][cin][16].
-std::shared_ptr<const void> pack(const Conv2d&, const TensorView& weight,
-                                 const std::shared_ptr<HostAllocator>& allocator) {
+std::shared_ptr<const void> pack(const Conv2d&, const TensorView& weight, const PackContext& context) {
   constexpr double a = kA;
   constexpr double b = kB;
   // Row of a point p: [1, p, p^2] over the product of its distances to the other points.
@@ -111,7 +110,7 @@ std::shared_ptr<const void> pack(const Conv2d&, const TensorView& weight,
   const int64_t panels = panel_count(w[0]);
   const int64_t point_stride = panels * w[1] * kPanelColumns;
   auto packed = std::make_shared<PackedPanels>();
-  packed->memory = allocator->allocate(sizeof(float) * static_cast<size_t>(kPoints * point_stride));
+  packed->memory = context.host->allocate(sizeof(float) * static_cast<size_t>(kPoints * point_stride));
   for (int64_t panel = 0; panel < panels; ++panel) {
     for (int64_t c = 0; c < w[1]; ++c) {
       double filter[3][3][kPanelColumns] = {};

@@ -98,8 +98,7 @@ std::string pack_key(const ConvTranspose2d& op, const Specs& in) {
 /// Weights by phase (y, x); phases without taps have none.
 using PackedPhases = std::map<std::pair<int64_t, int64_t>, PackedPanels>;
 
-std::shared_ptr<const void> pack(const ConvTranspose2d& op, const TensorView& weight,
-                                 const std::shared_ptr<HostAllocator>& allocator) {
+std::shared_ptr<const void> pack(const ConvTranspose2d& op, const TensorView& weight, const PackContext& context) {
   const Shape& w = weight.shape;
   const int64_t inputs = w[0] / op.groups;
   auto packed = std::make_shared<PackedPhases>();
@@ -112,12 +111,13 @@ std::shared_ptr<const void> pack(const ConvTranspose2d& op, const TensorView& we
       };
       PackedPanels& panels = (*packed)[{y, x}];
       if (depthwise(op, w)) {  // [tap][channel]
-        panels.memory = allocator->allocate(sizeof(float) * static_cast<size_t>(taps * w[0]));
+        panels.memory = context.host->allocate(sizeof(float) * static_cast<size_t>(taps * w[0]));
         for (int64_t i = 0; i < taps * w[0]; ++i) panels.data()[i] = value(i % w[0], 0, i / w[0]);
       } else {
-        panels = pack_panels(op.groups, w[1], taps * inputs, *allocator, [&](int64_t group, int64_t column, int64_t k) {
-          return value(group * inputs + k % inputs, column, k / inputs);
-        });
+        panels =
+            pack_panels(op.groups, w[1], taps * inputs, *context.host, [&](int64_t group, int64_t column, int64_t k) {
+              return value(group * inputs + k % inputs, column, k / inputs);
+            });
       }
     }
   }

@@ -472,13 +472,12 @@ std::string pack_key(const DeformConv2d& op, const Specs&) {
   return "deformConv2d panels of " + std::to_string(kPanelColumns) + ", groups " + std::to_string(op.groups);
 }
 
-std::shared_ptr<const void> pack(const DeformConv2d& op, const TensorView& weight,
-                                 const std::shared_ptr<HostAllocator>& allocator) {
+std::shared_ptr<const void> pack(const DeformConv2d& op, const TensorView& weight, const PackContext& context) {
   const Shape& w = weight.shape;
   const int64_t taps = w[2] * w[3];
   const int64_t columns = w[0] / op.groups;
   return std::make_shared<PackedPanels>(
-      pack_panels(op.groups, columns, taps * w[1], *allocator, [&](int64_t group, int64_t column, int64_t k) {
+      pack_panels(op.groups, columns, taps * w[1], *context.host, [&](int64_t group, int64_t column, int64_t k) {
         return weight.f32()[((group * columns + column) * w[1] + k % w[1]) * taps + k / w[1]];
       }));
 }

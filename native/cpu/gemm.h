@@ -22,7 +22,7 @@ inline int64_t panel_count(int64_t columns) { return (columns + kPanelColumns - 
 
 /// Weights as panels [panel][k][16], the columns past the last one zero.
 struct PackedPanels {
-  HostBuffer memory;
+  Buffer memory;
   float* data() const { return static_cast<float*>(memory.data()); }
 };
 

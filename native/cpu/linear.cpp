@@ -28,11 +28,10 @@ void reference(const Linear& op, const KernelContext& context) {
 
 std::string pack_key(const Linear&, const Specs&) { return "linear panels of " + std::to_string(kPanelColumns); }
 
-std::shared_ptr<const void> pack(const Linear&, const TensorView& weight,
-                                 const std::shared_ptr<HostAllocator>& allocator) {
+std::shared_ptr<const void> pack(const Linear&, const TensorView& weight, const PackContext& context) {
   const int64_t depth = weight.shape[1];
   return std::make_shared<PackedPanels>(
-      pack_panels(1, weight.shape[0], depth, *allocator,
+      pack_panels(1, weight.shape[0], depth, *context.host,
                   [&](int64_t, int64_t column, int64_t k) { return weight.f32()[column * depth + k]; }));
 }
 

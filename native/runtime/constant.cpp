@@ -36,4 +36,10 @@ std::shared_ptr<const void> Constant::packed(const std::string& key,
   return slot;
 }
 
+std::shared_ptr<const void> Constant::on(Backend& backend) {
+  const TensorView values = view();
+  return packed("device " + std::to_string(backend.id()),
+                [&] { return backend.keep(values.data, static_cast<size_t>(values.bytes())); });
+}
+
 }  // namespace instaseg

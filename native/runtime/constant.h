@@ -7,7 +7,7 @@
 #include <mutex>
 #include <string>
 
-#include "runtime/allocator.h"
+#include "runtime/backend.h"
 #include "runtime/tensor.h"
 
 namespace instaseg {
@@ -26,10 +26,13 @@ class Constant {
   /// The packed form called `key`, made on first use and shared by all plans.
   std::shared_ptr<const void> packed(const std::string& key, const std::function<std::shared_ptr<const void>()>& make);
 
+  /// A copy in the memory of an accelerator, made on first use and shared by all plans.
+  std::shared_ptr<const void> on(Backend& backend);
+
  private:
   DType dtype_;
   Shape shape_;
-  HostBuffer buffer_;
+  Buffer buffer_;
   std::mutex mutex_;
   std::map<std::string, std::shared_ptr<const void>> packed_;
 };

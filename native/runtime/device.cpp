@@ -18,18 +18,41 @@ Isa usable_isa(Isa wanted) {
 }  // namespace
 
 Device::Device(const DeviceOptions& options)
-    : kind_(options.kind),
+    : options_(options),
       isa_(usable_isa(options.isa)),
-      variant_(options.variant),
-      allocator_(std::make_shared<HostAllocator>(options.memory_limit)),
+      host_(std::make_shared<HostAllocator>(options.kind == DeviceKind::cpu ? options.memory_limit : 0)),
+      memory_(host_),
       pool_(options.threads > 0 ? options.threads : default_thread_count()) {
-  require(kind_ == DeviceKind::cpu, ErrorCode::device_unavailable, "this build of instaseg has no CUDA backend");
+  require(options.kind == DeviceKind::cpu || accelerator(), ErrorCode::device_unavailable,
+          "this build of instaseg has no CUDA backend");
 }
 
 Device::~Device() { stop(); }
 
+void Device::open() {
+  if (options_.kind == DeviceKind::cpu) return;
+  backend_ = accelerator()->open(options_.index, options_.memory_limit);
+  memory_ = backend_->memory();
+}
+
 Target Device::target() const {
-  return {.device = kind_, .isa = isa_, .variant = variant_, .threads = pool_.threads(), .allocator = allocator_};
+  Target target;
+  target.device = options_.kind;
+  target.isa = isa_;
+  target.compute_capability = backend_ ? backend_->compute_capability() : 0;
+  target.variant = options_.variant;
+  target.threads = pool_.threads();
+  target.host = host_;
+  target.backend = backend_;
+  return target;
+}
+
+void Device::trim() {
+  host_->trim();
+  if (!backend_) return;
+  submit({.work = [backend = backend_](ThreadPool&) { backend->trim(); },
+          .cancel = std::make_shared<CancelFlag>(false),
+          .done = [](const std::exception_ptr&) {}});
 }
 
 void Device::submit(Task task) {
@@ -49,7 +72,7 @@ void Device::serve() {
   std::unique_lock lock(mutex_);
   for (;;) {
     wake_.wait(lock, [this] { return stopped_ || !queue_.empty(); });
-    if (queue_.empty()) return;
+    if (queue_.empty()) break;
     Task task = std::move(queue_.front());
     queue_.pop_front();
     running_ = task.cancel;
@@ -69,6 +92,7 @@ void Device::serve() {
     lock.lock();
     running_.reset();
   }
+  if (backend_) backend_->close();
 }
 
 void Device::stop() {

@@ -15,6 +15,8 @@ namespace instaseg {
 
 struct DeviceOptions {
   DeviceKind kind = DeviceKind::cpu;
+  /// Among the devices of an accelerator.
+  int index = 0;
   /// 0: default_thread_count().
   int threads = 0;
   /// Highest level that kernels may use; AVX-512 only when asked for.
@@ -26,14 +28,22 @@ struct DeviceOptions {
 
 class Device {
  public:
-  /// Throws ERR_DEVICE_UNAVAILABLE where this build or machine has no such device.
+  /// Throws ERR_DEVICE_UNAVAILABLE where this build has no such kind, or the processor lacks the ISA.
   explicit Device(const DeviceOptions& options);
   ~Device();
   Device(const Device&) = delete;
   Device& operator=(const Device&) = delete;
 
+  /// Opens an accelerator: on the device's thread, before anything else runs there. Throws ERR_DEVICE_UNAVAILABLE.
+  void open();
+
   Target target() const;
-  const std::shared_ptr<HostAllocator>& allocator() const { return allocator_; }
+  /// Memory for constants and for the inputs of runs, on the host.
+  const std::shared_ptr<HostAllocator>& host() const { return host_; }
+  /// Memory that runs work in: the accelerator's, or the host's.
+  const std::shared_ptr<Allocator>& memory() const { return memory_; }
+  /// Gives cached memory back: the accelerator's some time later, on the device's thread.
+  void trim();
   int threads() const { return pool_.threads(); }
   Isa isa() const { return isa_; }
 
@@ -52,10 +62,11 @@ class Device {
  private:
   void serve();
 
-  DeviceKind kind_;
+  const DeviceOptions options_;
   Isa isa_;
-  std::string variant_;
-  std::shared_ptr<HostAllocator> allocator_;
+  std::shared_ptr<HostAllocator> host_;
+  std::shared_ptr<Backend> backend_;
+  std::shared_ptr<Allocator> memory_;
   ThreadPool pool_;
   std::mutex mutex_;
   std::condition_variable wake_;

@@ -16,6 +16,10 @@ const char* error_code_name(ErrorCode code) {
       return "ERR_DEVICE_UNAVAILABLE";
     case ErrorCode::out_of_memory:
       return "ERR_OUT_OF_MEMORY";
+    case ErrorCode::gpu_out_of_memory:
+      return "ERR_GPU_OOM";
+    case ErrorCode::cuda_fatal:
+      return "ERR_CUDA_FATAL";
     case ErrorCode::overloaded:
       return "ERR_OVERLOADED";
     case ErrorCode::aborted:

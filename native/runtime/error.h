@@ -14,6 +14,8 @@ enum class ErrorCode {
   unsupported,
   device_unavailable,
   out_of_memory,
+  gpu_out_of_memory,
+  cuda_fatal,
   overloaded,
   aborted,
   disposed,

@@ -1,28 +1,18 @@
 #include "runtime/plan.h"
 
 #include <algorithm>
-#include <chrono>
-#include <cstdlib>
-#include <cstring>
 
 #include "runtime/fuse.h"
+#include "runtime/plan_backend_state.h"
 
 namespace instaseg {
 
 namespace {
 
-constexpr int64_t kAlignment = 64;
+// Of a device's memory transactions and of a cache line.
+constexpr int64_t kAlignment = 256;
 
 int64_t align(int64_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
-
-// INSTASEG_POISON=1 fills the arena before every run, so that tests see a kernel that reads what nothing wrote.
-bool poison_requested() {
-  static const bool requested = [] {
-    const char* value = std::getenv("INSTASEG_POISON");
-    return value && *value && *value != '0';
-  }();
-  return requested;
-}
 
 // One block of the arena: bytes needed from step `first` to step `last`.
 struct Block {
@@ -53,44 +43,25 @@ int64_t place(std::vector<Block> blocks) {
   return size;
 }
 
-#if defined(__SANITIZE_ADDRESS__)
-// Every block is an allocation of its own, so that the sanitizer sees an access past its end.
-class Arena {
- public:
-  Arena(std::shared_ptr<HostAllocator> allocator, int64_t) : allocator_(std::move(allocator)) {}
-  char* at(int64_t, int64_t bytes) {
-    blocks_.push_back(allocator_->allocate(static_cast<size_t>(bytes)));
-    if (poison_requested()) std::memset(blocks_.back().data(), 0xff, blocks_.back().size());
-    return static_cast<char*>(blocks_.back().data());
-  }
-
- private:
-  std::shared_ptr<HostAllocator> allocator_;
-  std::vector<HostBuffer> blocks_;
-};
-#else
-class Arena {
- public:
-  Arena(const std::shared_ptr<HostAllocator>& allocator, int64_t bytes)
-      : buffer_(allocator->allocate(static_cast<size_t>(bytes))) {
-    if (poison_requested()) std::memset(buffer_.data(), 0xff, buffer_.size());
-  }
-  char* at(int64_t offset, int64_t) const { return static_cast<char*>(buffer_.data()) + offset; }
-
- private:
-  HostBuffer buffer_;
-};
-#endif
-
 }  // namespace
 
 Plan::Plan(Graph graph, std::vector<ValueId> outputs, Target target)
     : graph_(std::move(graph)), outputs_(std::move(outputs)), target_(std::move(target)) {
   for (ValueId output : outputs_) graph_.spec(output);  // refuses ids of another graph
-  fuse(graph_, outputs_, target_.allocator);
+  fuse(graph_, outputs_, target_.host);
   drop_unused();
   select_kernels();
   lay_out();
+  if (target_.backend) {
+    upload_constants();
+    backend_state_ = std::make_unique<BackendState>(*this);
+  }
+}
+
+Plan::~Plan() = default;
+
+void Plan::run(Run& run, ThreadPool& pool) const {
+  target_.backend ? run_on_backend(run, pool) : run_on_host(run, pool);
 }
 
 // Keeps the nodes that the outputs depend on.
@@ -117,8 +88,9 @@ void Plan::select_kernels() {
     const Specs inputs = graph_.specs(node.inputs);
     const Specs outputs = graph_.specs(node.outputs);
     PlanStep step{.node = node};
-    step.kernel =
-        &Registry::instance().select(*node.schema, node.op.get(), inputs, target_.device, target_.isa, target_.variant);
+    step.kernel = &Registry::instance().select(*node.schema, node.op.get(), inputs, target_);
+    step.dynamic =
+        std::any_of(outputs.begin(), outputs.end(), [](const TensorSpec& spec) { return spec.shape.dynamic(); });
     step.flops = node.schema->flops(node.op.get(), inputs, outputs);
     for (const Specs* specs : {&inputs, &outputs}) {
       for (const TensorSpec& spec : *specs) {
@@ -133,9 +105,11 @@ void Plan::select_kernels() {
       // An alias (reshape) of a constant packs under its own shape.
       const TensorView view{graph_.spec(weight).dtype, graph_.spec(weight).shape, constant->view().data};
       std::ostringstream key;
-      key << row.op << '/' << row.variant << '/' << view.shape;
+      key << row.op << '/' << row.variant << '/' << name_of(row.dtype) << '/' << view.shape;
+      if (target_.backend) key << "/device " << target_.backend->id();
       if (row.pack_key) key << '/' << row.pack_key(node.op.get(), inputs);
-      step.packed = constant->packed(key.str(), [&] { return row.pack(node.op.get(), view, target_.allocator); });
+      const PackContext context{.host = target_.host, .backend = target_.backend.get()};
+      step.packed = constant->packed(key.str(), [&] { return row.pack(node.op.get(), view, context); });
     }
     steps_.push_back(std::move(step));
   }
@@ -179,93 +153,6 @@ int64_t Plan::plan_bytes() const {
   // A step's attributes, ids and names live on the heap beside it: about a kilobyte.
   constexpr int64_t heap = 1024;
   return static_cast<int64_t>(steps_.size() * (sizeof(PlanStep) + heap) + graph_.values().size() * sizeof(Value));
-}
-
-void Plan::bind_inputs(const Run& run, std::vector<TensorView>& views) const {
-  const std::vector<Value>& values = graph_.values();
-  require(static_cast<int>(run.inputs.size()) == graph_.input_count(), ErrorCode::argument, "the plan has ",
-          graph_.input_count(), " inputs; received ", run.inputs.size());
-  for (size_t id = 0; id < values.size(); ++id) {
-    const Value& value = values[id];
-    if (value.constant) views[id] = value.constant->view();
-    if (value.input < 0) continue;
-    const HostTensor& given = run.inputs[value.input];
-    bool same = given.dtype == value.spec.dtype && given.shape.rank() == value.spec.shape.rank();
-    for (int axis = 0; same && axis < given.shape.rank(); ++axis) {
-      same = value.spec.shape[axis] == kDynamic || value.spec.shape[axis] == given.shape[axis];
-    }
-    require(same, ErrorCode::shape, "input ", value.input, " of the plan is ", name_of(value.spec.dtype), " ",
-            value.spec.shape, "; received ", name_of(given.dtype), " ", given.shape);
-    views[id] = given.view();
-  }
-}
-
-void Plan::run(Run& run, ThreadPool& pool) const {
-  const std::vector<Value>& values = graph_.values();
-  std::vector<TensorView> views(values.size());
-  bind_inputs(run, views);
-  Arena arena(target_.allocator, arena_bytes_);
-  std::vector<std::shared_ptr<HostBuffer>> owned(values.size());
-  const auto own = [&](ValueId id, const Shape& shape) {
-    const size_t bytes = static_cast<size_t>(shape.elements()) * size_of(values[id].spec.dtype);
-    owned[id] = std::make_shared<HostBuffer>(target_.allocator->allocate(bytes));
-    // Rows past a count are never written; a caller must not see what the memory held before.
-    std::memset(owned[id]->data(), 0, bytes);
-    views[id] = {values[id].spec.dtype, shape, owned[id]->data()};
-    return owned[id]->data();
-  };
-  for (size_t id = 0; id < values.size(); ++id) {
-    const TensorSpec& spec = values[id].spec;
-    if (offsets_[id] == kOwnMemory && !spec.shape.dynamic()) {
-      own(static_cast<ValueId>(id), spec.shape);
-    } else if (offsets_[id] >= 0) {
-      views[id] = {spec.dtype, spec.shape, arena.at(offsets_[id], spec.bytes())};
-    }
-  }
-  const auto resolve = [&](ValueId id) {
-    if (id == kAbsent) return TensorView{};
-    TensorView view = views[values[id].root];
-    if (values[id].root != id) view.shape = values[id].spec.shape;
-    return view;
-  };
-
-  std::vector<TensorView> inputs;
-  std::vector<TensorView> outputs;
-  for (const PlanStep& step : steps_) {
-    require(!run.cancel->load(std::memory_order_relaxed), ErrorCode::aborted, "the run was aborted");
-    const auto start = std::chrono::steady_clock::now();
-    inputs.clear();
-    outputs.clear();
-    for (ValueId id : step.node.inputs) inputs.push_back(resolve(id));
-    for (ValueId id : step.node.outputs) {
-      outputs.push_back(offsets_[id] == kNoMemory ? TensorView{values[id].spec.dtype, values[id].spec.shape, nullptr}
-                                                  : resolve(id));
-    }
-    KernelContext context{
-        .inputs = inputs,
-        .outputs = outputs,
-        .pool = pool,
-        .cancel = run.cancel.get(),
-        .workspace = arena.at(step.workspace_offset, step.workspace_bytes),
-        .packed = step.packed.get(),
-        .allocate_output = [&](size_t output, const Shape& shape) { return own(step.node.outputs[output], shape); }};
-    step.kernel->run(step.node.op.get(), context);
-    if (run.profile) {
-      run.step_milliseconds.push_back(
-          std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count());
-    }
-  }
-  require(!run.cancel->load(std::memory_order_relaxed), ErrorCode::aborted, "the run was aborted");
-
-  for (ValueId id : outputs_) {
-    const TensorView view = resolve(id);
-    HostTensor result{view.dtype, view.shape, owned[values[id].root]};
-    if (!result.buffer) {  // an input or a constant passed through
-      result.buffer = std::make_shared<HostBuffer>(target_.allocator->allocate(static_cast<size_t>(view.bytes())));
-      std::memcpy(result.buffer->data(), view.data, result.buffer->size());
-    }
-    run.outputs.push_back(std::move(result));
-  }
 }
 
 }  // namespace instaseg

@@ -10,20 +10,18 @@
 namespace instaseg {
 
 /// Where a plan runs and which kernels it may use.
-struct Target {
-  DeviceKind device = DeviceKind::cpu;
-  Isa isa = Isa::baseline;
-  /// A variant name that wins over rank where an op has it ("reference" in tests), or empty.
-  std::string variant;
+struct Target : Capability {
   int threads = 1;
-  std::shared_ptr<HostAllocator> allocator;
+  std::shared_ptr<HostAllocator> host;
+  /// Null on the CPU.
+  std::shared_ptr<Backend> backend;
 };
 
 /// A tensor with memory of its own: what goes into a run and what comes out.
 struct HostTensor {
   DType dtype = DType::f32;
   Shape shape;
-  std::shared_ptr<HostBuffer> buffer;
+  std::shared_ptr<Buffer> buffer;
 
   TensorView view() const { return {dtype, shape, buffer->data()}; }
 };
@@ -42,6 +40,8 @@ struct PlanStep {
   Node node;
   const KernelRow* kernel = nullptr;
   std::shared_ptr<const void> packed;
+  /// Some output's shape is known only when the step runs.
+  bool dynamic = false;
   int64_t workspace_offset = 0;
   int64_t workspace_bytes = 0;
   double flops = 0;
@@ -53,8 +53,11 @@ class Plan {
  public:
   /// Throws ERR_UNSUPPORTED where no kernel fits.
   Plan(Graph graph, std::vector<ValueId> outputs, Target target);
+  ~Plan();
 
-  /// Runs all steps on the calling thread and the pool. Throws Error; ERR_ABORTED once *run.cancel is set.
+  /// Runs all steps: on the CPU on the calling thread and the pool, on an accelerator on its stream; returns when the
+  /// outputs are in host memory. Runs of one plan follow one another. Throws Error; ERR_ABORTED once *run.cancel is
+  /// set.
   void run(Run& run, ThreadPool& pool) const;
 
   const Graph& graph() const { return graph_; }
@@ -65,10 +68,15 @@ class Plan {
   const std::vector<ValueId>& outputs() const { return outputs_; }
 
  private:
+  friend class Execution;
+  class BackendState;
+
   void select_kernels();
   void drop_unused();
   void lay_out();
-  void bind_inputs(const Run& run, std::vector<TensorView>& views) const;
+  void upload_constants();
+  void run_on_host(Run& run, ThreadPool& pool) const;
+  void run_on_backend(Run& run, ThreadPool& pool) const;
 
   Graph graph_;
   std::vector<ValueId> outputs_;
@@ -79,6 +87,9 @@ class Plan {
   static constexpr int64_t kOwnMemory = -2;  // outputs of the plan
   std::vector<int64_t> offsets_;
   int64_t arena_bytes_ = 0;
+  /// On an accelerator, per value: the device's copy of a constant, or null.
+  std::vector<std::shared_ptr<const void>> device_constants_;
+  std::unique_ptr<BackendState> backend_state_;
 };
 
 }  // namespace instaseg

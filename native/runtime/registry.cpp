@@ -20,17 +20,18 @@ const OpSchema& Registry::op(std::string_view name) const {
   return *found;
 }
 
-const KernelRow& Registry::select(const OpSchema& schema, const void* op, const Specs& inputs, DeviceKind device,
-                                  Isa isa, std::string_view variant) const {
+const KernelRow& Registry::select(const OpSchema& schema, const void* op, const Specs& inputs,
+                                  const Capability& device) const {
   const DType dtype = inputs.empty() ? DType::f32 : inputs.front().dtype;
   const KernelRow* best = nullptr;
   for (const KernelRow& row : kernels_) {
-    if (row.op != schema.name || row.device != device || row.dtype != dtype || row.isa > isa) continue;
+    if (row.op != schema.name || row.device != device.device || row.dtype != dtype) continue;
+    if (row.isa > device.isa || row.compute_capability > device.compute_capability) continue;
     if (row.supports && !row.supports(op, inputs)) continue;
-    const auto score = [&](const KernelRow& r) { return r.variant == variant ? 1 << 20 : r.rank; };
+    const auto score = [&](const KernelRow& r) { return r.variant == device.variant ? 1 << 20 : r.rank; };
     if (!best || score(row) > score(*best)) best = &row;
   }
-  require(best, ErrorCode::unsupported, schema.name, " has no ", device == DeviceKind::cpu ? "cpu" : "cuda",
+  require(best, ErrorCode::unsupported, schema.name, " has no ", device.device == DeviceKind::cpu ? "cpu" : "cuda",
           " kernel for ", name_of(dtype), inputs.empty() ? "" : " inputs like these");
   return *best;
 }

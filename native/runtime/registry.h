@@ -27,6 +27,7 @@
 
 #include "runtime/allocator.h"
 #include "runtime/attributes.h"
+#include "runtime/backend.h"
 #include "runtime/isa.h"
 #include "runtime/tensor.h"
 #include "runtime/thread_pool.h"
@@ -34,8 +35,6 @@
 namespace instaseg {
 
 using Specs = std::vector<TensorSpec>;
-
-enum class DeviceKind { cpu, cuda };
 
 struct OpSchema {
   std::string name;
@@ -48,20 +47,31 @@ struct OpSchema {
 
 /// What a kernel gets for one call.
 struct KernelContext {
+  /// Their memory is the device's.
   std::span<const TensorView> inputs;
   std::span<const TensorView> outputs;
   ThreadPool& pool;
   const CancelFlag* cancel = nullptr;
-  /// `workspace` bytes as the row asked for, 64-byte aligned, uninitialised.
+  /// `workspace` bytes as the row asked for, aligned as arenas are, uninitialised.
   char* workspace = nullptr;
-  /// Result of the row's `pack`, or null.
+  /// Result of the row's `pack` (on an accelerator: device memory), or null.
   const void* packed = nullptr;
   /// Memory for an output whose shape is dynamic: zeroed, owned by the run. The shape becomes that of the output.
   std::function<void*(size_t output, const Shape& shape)> allocate_output;
+  /// Null on the CPU. Rows queue their kernels on its stream, and nothing else: they are recorded and replayed. Only
+  /// rows with outputs of dynamic shape, which are never recorded, may download and synchronise.
+  Backend* backend = nullptr;
 
   void parallel_for(int64_t count, int64_t grain, const ThreadPool::Body& body) const {
     pool.parallel_for(count, grain, body, cancel);
   }
+};
+
+/// Where `pack` puts what it makes.
+struct PackContext {
+  const std::shared_ptr<HostAllocator>& host;
+  /// Null on the CPU.
+  Backend* backend = nullptr;
 };
 
 struct KernelRow {
@@ -71,6 +81,8 @@ struct KernelRow {
   DType dtype = DType::f32;
   std::string variant;
   Isa isa = Isa::baseline;
+  /// Of an accelerator: the least that the row needs.
+  int compute_capability = 0;
   /// Among the rows that run here and support the call, the highest rank is taken. "reference" rows have rank 0.
   int rank = 0;
   std::function<bool(const void* op, const Specs& inputs)> supports;
@@ -78,10 +90,18 @@ struct KernelRow {
   /// The constant input that `pack` rearranges, or -1. Packing happens once a weight and `pack_key`, whatever the plan.
   int packed_input = -1;
   std::function<std::string(const void* op, const Specs& inputs)> pack_key;
-  std::function<std::shared_ptr<const void>(const void* op, const TensorView& weight,
-                                            const std::shared_ptr<HostAllocator>& allocator)>
-      pack;
+  /// `weight` is in host memory.
+  std::function<std::shared_ptr<const void>(const void* op, const TensorView& weight, const PackContext& context)> pack;
   std::function<void(const void* op, const KernelContext& context)> run;
+};
+
+/// What a device offers to kernels.
+struct Capability {
+  DeviceKind device = DeviceKind::cpu;
+  Isa isa = Isa::baseline;
+  int compute_capability = 0;
+  /// A variant name that wins over rank where an op has it ("reference" in tests), or empty.
+  std::string variant;
 };
 
 class Registry {
@@ -94,9 +114,8 @@ class Registry {
   const OpSchema& op(std::string_view name) const;
   const std::vector<OpSchema>& ops() const { return ops_; }
   const std::vector<KernelRow>& kernels() const { return kernels_; }
-  /// The row for a call; `variant` wins over rank where it exists. Throws ERR_UNSUPPORTED naming op, device and dtype.
-  const KernelRow& select(const OpSchema& schema, const void* op, const Specs& inputs, DeviceKind device, Isa isa,
-                          std::string_view variant) const;
+  /// The row for a call; Throws ERR_UNSUPPORTED naming op, device and dtype.
+  const KernelRow& select(const OpSchema& schema, const void* op, const Specs& inputs, const Capability& device) const;
 
  private:
   std::vector<OpSchema> ops_;
@@ -131,13 +150,13 @@ struct Kernel {
   DeviceKind device = DeviceKind::cpu;
   DType dtype = DType::f32;
   Isa isa = Isa::baseline;
+  int compute_capability = 0;
   int rank = 0;
   bool (*supports)(const Op& op, const Specs& inputs) = nullptr;
   size_t (*workspace)(const Op& op, const Specs& inputs, const Specs& outputs, int threads) = nullptr;
   int packed_input = -1;
   std::string (*pack_key)(const Op& op, const Specs& inputs) = nullptr;
-  std::shared_ptr<const void> (*pack)(const Op& op, const TensorView& weight,
-                                      const std::shared_ptr<HostAllocator>& allocator) = nullptr;
+  std::shared_ptr<const void> (*pack)(const Op& op, const TensorView& weight, const PackContext& context) = nullptr;
   void (*run)(const Op& op, const KernelContext& context) = nullptr;
 };
 
@@ -150,6 +169,7 @@ struct KernelRegistration {
     row.dtype = k.dtype;
     row.variant = k.variant;
     row.isa = k.isa;
+    row.compute_capability = k.compute_capability;
     row.rank = k.rank;
     row.packed_input = k.packed_input;
     if (k.supports) row.supports = [f = k.supports](const void* op, const Specs& in) { return f(cast(op), in); };
@@ -160,8 +180,8 @@ struct KernelRegistration {
     }
     if (k.pack_key) row.pack_key = [f = k.pack_key](const void* op, const Specs& in) { return f(cast(op), in); };
     if (k.pack) {
-      row.pack = [f = k.pack](const void* op, const TensorView& weight, const std::shared_ptr<HostAllocator>& memory) {
-        return f(cast(op), weight, memory);
+      row.pack = [f = k.pack](const void* op, const TensorView& weight, const PackContext& context) {
+        return f(cast(op), weight, context);
       };
     }
     row.run = [f = k.run](const void* op, const KernelContext& context) { f(cast(op), context); };

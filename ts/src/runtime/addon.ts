@@ -18,6 +18,8 @@ export interface NativeTensor {
 }
 
 export interface NativeDevice {
+  /** Opens an accelerator; the CPU needs no opening. */
+  open(): Promise<void>;
   info(): { threads: number; isa: string };
   memory(): { inUse: number; cached: number; peak: number };
   trim(): void;
@@ -66,12 +68,31 @@ export interface KernelRow {
   readonly dtype: DType;
   readonly variant: string;
   readonly isa: 'baseline' | 'avx2' | 'avx512';
+  /** Of CUDA kernels: the least that they need, 10 * major + minor; 0 where any will do. */
+  readonly computeCapability: number;
   readonly rank: number;
+}
+
+/** The kind of device that a build has beside the CPU. */
+export interface NativeAccelerator {
+  readonly name: 'cuda' | 'cuda-emulated';
+  readonly description: string;
+  /** Why no device can be used at all. */
+  readonly reason?: string;
+  readonly devices: readonly {
+    readonly index: number;
+    readonly name: string;
+    readonly uuid: string;
+    readonly computeCapability: number;
+    readonly memory: number;
+    readonly reason?: string;
+  }[];
 }
 
 export interface NativeAddon {
   Device: new (options: {
     kind: 'cpu' | 'cuda';
+    index?: number;
     threads?: number;
     isa?: string;
     variant?: string;
@@ -80,6 +101,7 @@ export interface NativeAddon {
   Constant: new (device: NativeDevice, dtype: DType, shape: readonly number[]) => NativeConstant;
   Graph: new () => NativeGraph;
   cpuInfo(): { isa: KernelRow['isa']; threads: number };
+  accelerator(): NativeAccelerator | null;
   kernels(): KernelRow[];
 }
 

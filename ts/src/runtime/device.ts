@@ -7,10 +7,11 @@ import { DTYPES, requireShape, type DType } from './tensor.js';
 import { invalid, requireInteger, requireOneOf, requireSignal } from './validate.js';
 
 /**
- * Names of devices. `cpu` is always there. `cuda` and `cuda:N` are refused with ERR_DEVICE_UNAVAILABLE where they cannot
- * run; `auto` takes CUDA where it can run and otherwise the CPU, and says why in `fallbackReason`.
+ * Names of devices. `cpu` is always there. `cuda` (the first GPU) and `cuda:N` are refused with ERR_DEVICE_UNAVAILABLE
+ * where they cannot run; `auto` takes the first GPU that can run and otherwise the CPU, and says why in
+ * `fallbackReason`. `cuda-emulated` exists in test builds only.
  */
-export type DeviceName = 'auto' | 'cpu' | 'cuda' | `cuda:${number}`;
+export type DeviceName = 'auto' | 'cpu' | 'cuda' | `cuda:${number}` | 'cuda-emulated';
 
 export interface DeviceOptions {
   /** Threads of the CPU backend; default: physical cores that the process may use (affinity, cgroup quota). */
@@ -33,7 +34,7 @@ export interface MemoryStats {
 }
 
 export interface DeviceInfo {
-  readonly name: 'cpu' | `cuda:${number}`;
+  readonly name: 'cpu' | 'cuda' | `cuda:${number}` | 'cuda-emulated';
   readonly description: string;
   readonly available: boolean;
   /** Why not, where it is not available. */
@@ -42,17 +43,39 @@ export interface DeviceInfo {
   readonly isa?: KernelRow['isa'];
   /** Threads used by default. */
   readonly threads?: number;
+  /** As nvidia-smi prints it. */
+  readonly uuid?: string;
+  /** For example "9.0". */
+  readonly computeCapability?: string;
+  /** Bytes of the GPU's memory. */
+  readonly memory?: number;
 }
 
 const NO_CUDA = 'this build of instaseg has no CUDA backend';
 
-/** Every device that could be meant, available or not. */
+/** Every device that could be meant, available or not. Opens none. */
 export function listDevices(): DeviceInfo[] {
   const { isa, threads } = addon().cpuInfo();
-  return [
-    { name: 'cpu', description: `CPU (${process.arch})`, available: true, isa, threads },
-    { name: 'cuda:0', description: 'NVIDIA GPU', available: false, reason: NO_CUDA },
-  ];
+  const cpu: DeviceInfo = { name: 'cpu', description: `CPU (${process.arch})`, available: true, isa, threads };
+  return [cpu, ...listGpus()];
+}
+
+function listGpus(): DeviceInfo[] {
+  const accelerator = addon().accelerator();
+  if (!accelerator) return [{ name: 'cuda', description: 'NVIDIA GPU', available: false, reason: NO_CUDA }];
+  const { name, description, reason, devices } = accelerator;
+  if (reason !== undefined || devices.length === 0) {
+    return [{ name, description, available: false, reason: reason ?? 'there is no GPU' }];
+  }
+  return devices.map((gpu) => ({
+    name: name === 'cuda' ? (`cuda:${gpu.index}` as const) : name,
+    description: gpu.name,
+    available: gpu.reason === undefined,
+    ...(gpu.reason !== undefined && { reason: gpu.reason }),
+    uuid: gpu.uuid,
+    computeCapability: `${Math.floor(gpu.computeCapability / 10)}.${gpu.computeCapability % 10}`,
+    memory: gpu.memory,
+  }));
 }
 
 /** The kernels that this build has, one row a variant. */
@@ -72,7 +95,7 @@ export class Device {
   private constructor(
     native: NativeDevice,
     /** The device that really runs. */
-    readonly name: 'cpu',
+    readonly name: DeviceInfo['name'],
     /** With `auto`: why it is not CUDA. */
     readonly fallbackReason: string | undefined,
   ) {
@@ -83,23 +106,19 @@ export class Device {
    * Opens a device.
    * @throws InstasegError ERR_ARGUMENT, ERR_DEVICE_UNAVAILABLE
    */
-  static open(name: DeviceName = 'auto', options: DeviceOptions = {}): Promise<Device> {
-    return new Promise((resolve) => resolve(Device.#open(name, options)));
-  }
-
-  static #open(name: DeviceName, options: DeviceOptions): Device {
-    if (typeof name !== 'string' || !/^(auto|cpu|cuda(:\d+)?)$/.test(name)) {
+  static async open(name: DeviceName = 'auto', options: DeviceOptions = {}): Promise<Device> {
+    if (typeof name !== 'string' || !/^(auto|cpu|cuda(:\d+)?|cuda-emulated)$/.test(name)) {
       throw invalid('device', '"auto", "cpu", "cuda" or "cuda:N"', name);
     }
-    if (name.startsWith('cuda'))
-      throw new InstasegError('ERR_DEVICE_UNAVAILABLE', `${name} is not available: ${NO_CUDA}`);
     if (options.threads !== undefined) requireInteger('threads', options.threads, 1, 1024);
     if (options.memoryLimit !== undefined) requireInteger('memoryLimit', options.memoryLimit, 1);
     if (options.isa !== undefined) requireOneOf('isa', options.isa, ['baseline', 'avx2', 'avx512']);
+    const chosen = choose(name);
     const native = callNative(
       () =>
         new (addon().Device)({
-          kind: 'cpu',
+          kind: chosen.index === undefined ? 'cpu' : 'cuda',
+          ...(chosen.index !== undefined && { index: chosen.index }),
           ...(options.threads !== undefined && { threads: options.threads }),
           ...(options.isa !== undefined && { isa: options.isa }),
           ...(options.variant !== undefined && { variant: options.variant }),
@@ -107,7 +126,15 @@ export class Device {
         }),
       Device.open,
     );
-    return new Device(native, 'cpu', name === 'auto' ? NO_CUDA : undefined);
+    if (chosen.index !== undefined) {
+      try {
+        await awaitNative(native.open(), Device.open);
+      } catch (error) {
+        native.stop();
+        throw error;
+      }
+    }
+    return new Device(native, chosen.name, chosen.fallbackReason);
   }
 
   get threads(): number {
@@ -224,4 +251,30 @@ export class Device {
     const native = await awaitNative(compiling, at);
     return new Plan<R>(native, template, outputs, inputs, (running) => this.#track(running));
   }
+}
+
+interface Choice {
+  readonly name: DeviceInfo['name'];
+  /** Of a GPU; undefined: the CPU. */
+  readonly index?: number;
+  readonly fallbackReason?: string | undefined;
+}
+
+/** The device that a name means here. What cannot run is refused when it is opened, with the driver's words. */
+function choose(name: DeviceName): Choice {
+  if (name === 'cpu') return { name };
+  const accelerator = addon().accelerator();
+  if (name === 'auto') {
+    const gpu =
+      accelerator?.name === 'cuda' ? accelerator.devices.find(({ reason }) => reason === undefined) : undefined;
+    if (gpu) return { name: `cuda:${gpu.index}`, index: gpu.index };
+    return { name: 'cpu', fallbackReason: accelerator?.reason ?? accelerator?.devices[0]?.reason ?? NO_CUDA };
+  }
+  const emulated = name === 'cuda-emulated';
+  if (accelerator?.name !== (emulated ? 'cuda-emulated' : 'cuda')) {
+    const reason = emulated ? 'it exists in test builds only' : NO_CUDA;
+    throw new InstasegError('ERR_DEVICE_UNAVAILABLE', `${name} is not available: ${reason}`);
+  }
+  const index = Number(/\d+$/.exec(name)?.[0] ?? 0);
+  return { name: emulated ? name : `cuda:${index}`, index };
 }

@@ -1,38 +1,46 @@
 /** What the tests of single ops share: devices for every variant, random tensors, comparisons. */
 import type { ExecutionContext, TestFn } from 'ava';
-import { Device, listDevices, listKernels, Tensor } from '../../src/index.js';
+import { Device, listDevices, listKernels, Tensor, type DeviceName } from '../../src/index.js';
+import type { KernelRow } from '../../src/runtime/addon.js';
 
-/** A device that prefers each variant of `op` in turn: one ava test a variant that this processor runs. */
+/** Where the tests of ops run: `cpu`, `cuda-emulated` or `cuda:N`, from INSTASEG_TEST_DEVICE. */
+export const TEST_DEVICE = (process.env['INSTASEG_TEST_DEVICE'] ?? 'cpu') as DeviceName;
+
+/** A device that prefers each variant of `op` in turn: one ava test a variant that this machine runs. */
 export function forEachVariant(
   test: TestFn,
   op: string,
   title: string,
   body: (t: ExecutionContext, device: Device) => Promise<void>,
 ): void {
-  const levels = ['baseline', 'avx2', 'avx512'];
-  const available = levels.indexOf(listDevices()[0]?.isa ?? 'baseline');
-  const rows = listKernels().filter((row) => row.op === op && row.device === 'cpu');
-  if (rows.length === 0) throw new Error(`no kernel of ${op} is registered`);
+  const kind = TEST_DEVICE === 'cpu' ? 'cpu' : 'cuda';
+  const rows = listKernels().filter((row) => row.op === op && row.device === kind);
+  if (rows.length === 0) throw new Error(`no kernel of ${op} is registered for ${TEST_DEVICE}`);
   for (const variant of new Set(rows.map((row) => row.variant))) {
-    const least = levels.indexOf(rows.find((row) => row.variant === variant)!.isa);
-    if (least > available) {
-      test.skip(`${op} [${variant}] ${title} (the processor has no ${levels[least]})`, async (t) =>
-        body(t, await open(variant)));
-      continue;
-    }
-    test(`${op} [${variant}] ${title}`, async (t) => {
-      const device = await open(variant);
+    const missing = missingFeature(rows.find((row) => row.variant === variant)!);
+    const run = async (t: ExecutionContext): Promise<void> => {
+      const device = await Device.open(TEST_DEVICE, { threads: 2, variant });
       try {
         await body(t, device);
       } finally {
         await device.dispose();
       }
-    });
+    };
+    if (missing) test.skip(`${op} [${variant}] ${title} (${missing})`, run);
+    else test(`${op} [${variant}] ${title}`, run);
   }
 }
 
-function open(variant: string): Promise<Device> {
-  return Device.open('cpu', { threads: 2, variant });
+/** What a row needs and the device under test lacks. */
+function missingFeature({ device, isa, computeCapability }: KernelRow): string | undefined {
+  if (device === 'cpu') {
+    const levels = ['baseline', 'avx2', 'avx512'];
+    const available = levels.indexOf(listDevices()[0]?.isa ?? 'baseline');
+    return levels.indexOf(isa) > available ? `the processor has no ${isa}` : undefined;
+  }
+  const gpu = listDevices().find(({ name }) => name === TEST_DEVICE);
+  const available = Number(gpu?.computeCapability ?? 0) * 10;
+  return computeCapability > available ? `compute capability ${computeCapability / 10} is needed` : undefined;
 }
 
 /** xorshift32: small, seeded, the same everywhere. */

@@ -1,0 +1,18 @@
+// Which GPUs the kernels of this build run on.
+#pragma once
+
+#include <string>
+
+namespace instaseg::cuda {
+
+/// INSTASEG_CUDA_ARCHITECTURES as compiled, for example "75;80;90a;100;120;90-virtual".
+const char* compiled_architectures();
+
+/// Whether this build has code for a GPU of compute capability 10 * major + minor: machine code of the same major
+/// version and no higher minor one (code of an "a" architecture runs on exactly its own), or PTX of a lower or equal
+/// capability.
+bool architecture_supported(int compute_capability);
+/// The same, of a list.
+bool architecture_supported(const std::string& architectures, int compute_capability);
+
+}  // namespace instaseg::cuda
