@@ -18,6 +18,7 @@ struct AdaptivePool2d {
     return op;
   }
   Specs infer(const Specs& in) const {
+    require_float(name, "input", in[0]);
     require_rank(name, "input", in[0], 4);
     const Shape& shape = in[0].shape;
     require(shape[1] > 0 && shape[2] > 0, ErrorCode::shape, name, ": height and width must be positive; received ",

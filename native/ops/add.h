@@ -12,6 +12,7 @@ struct Add {
   static constexpr const char* inputs[] = {"a", "b"};
   static Add parse(AttributeReader& reader) { return {.relu = reader.choice("activation", {"none", "relu"}) == 1}; }
   Specs infer(const Specs& in) const {
+    require_float(name, "a", in[0]);
     require_dtype(name, "b", in[1], in[0].dtype);
     require_shape(name, "b", in[1], in[0].shape);
     return {{.dtype = in[0].dtype, .shape = in[0].shape}};

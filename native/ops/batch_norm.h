@@ -16,6 +16,7 @@ struct BatchNorm {
     return {.epsilon = epsilon};
   }
   Specs infer(const Specs& in) const {
+    require_float(name, "input", in[0]);
     require(in[0].shape.rank() >= 2, ErrorCode::shape, name, ": input must have 2 dimensions or more; received ",
             in[0].shape);
     static constexpr const char* names[] = {"input", "weight", "bias", "mean", "variance"};

@@ -13,6 +13,7 @@ struct GridSample {
   static constexpr const char* inputs[] = {"input", "grid"};
   static GridSample parse(AttributeReader& reader) { return {.align_corners = reader.flag("alignCorners")}; }
   Specs infer(const Specs& in) const {
+    require_float(name, "input", in[0]);
     require_rank(name, "input", in[0], 4);
     require_rank(name, "grid", in[1], 4);
     require_dtype(name, "grid", in[1], DType::f32);

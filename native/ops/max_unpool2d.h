@@ -32,6 +32,7 @@ struct MaxUnpool2d {
     return op;
   }
   Specs infer(const Specs& in) const {
+    require_float(name, "input", in[0]);
     require_rank(name, "input", in[0], 4);
     require_dtype(name, "indices", in[1], DType::i32);
     require_shape(name, "indices", in[1], in[0].shape);

@@ -10,6 +10,7 @@ struct Multiply {
   static constexpr const char* inputs[] = {"a", "b"};
   static Multiply parse(AttributeReader&) { return {}; }
   Specs infer(const Specs& in) const {
+    require_float(name, "a", in[0]);
     require_dtype(name, "b", in[1], in[0].dtype);
     require_shape(name, "b", in[1], in[0].shape);
     return {{.dtype = in[0].dtype, .shape = in[0].shape}};

@@ -22,7 +22,7 @@ struct Pad {
     const size_t rank = static_cast<size_t>(shape.rank());
     require(before.size() == rank && after.size() == rank, ErrorCode::argument, name, ": before and after must have ",
             rank, " numbers for shape ", shape, "; received ", before.size(), " and ", after.size());
-    if (in[0].dtype != DType::f32) {
+    if (in[0].dtype == DType::u8 || in[0].dtype == DType::i32) {
       const double low = in[0].dtype == DType::u8 ? 0.0 : -2147483648.0;
       const double high = in[0].dtype == DType::u8 ? 255.0 : 2147483647.0;
       require(value == std::trunc(value) && value >= low && value <= high, ErrorCode::argument, name, ": value ", value,

@@ -34,6 +34,7 @@ struct PoolWindow {
 
   /// [N, OH, OW, C] of an input [N, H, W, C].
   Shape output(const char* op, const TensorSpec& input) const {
+    require_float(op, "input", input);
     require_rank(op, "input", input, 4);
     const Shape& shape = input.shape;
     return {shape[0], size(op, shape[1], kernel.y, stride.y, padding.y, dilation.y),

@@ -12,7 +12,10 @@ struct Relu {
   float negative_slope = 0;
 
   static Relu parse(AttributeReader& reader) { return {static_cast<float>(reader.number("negativeSlope", 0))}; }
-  Specs infer(const Specs& in) const { return {{.dtype = in[0].dtype, .shape = in[0].shape}}; }
+  Specs infer(const Specs& in) const {
+    require_float(name, "input", in[0]);
+    return {{.dtype = in[0].dtype, .shape = in[0].shape}};
+  }
   double flops(const Specs& in, const Specs&) const { return static_cast<double>(in[0].shape.elements()); }
 };
 inline const OpRegistration<Relu> relu_registration;

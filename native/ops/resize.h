@@ -48,6 +48,7 @@ struct Resize {
     return op;
   }
   Specs infer(const Specs& in) const {
+    require_float(name, "input", in[0]);
     require_rank(name, "input", in[0], 4);
     const Shape& shape = in[0].shape;
     require(shape[1] > 0 && shape[2] > 0 && shape[1] < (1 << 24) && shape[2] < (1 << 24), ErrorCode::shape, name,

@@ -1,5 +1,6 @@
-// selectChannel: the channel that each row's label names: f32 [R, H, W, C] and labels i32 [R] (or [N, K], R = N * K) to
-// [R, H, W], optionally through a sigmoid. A label outside [0, C) is ERR_ARGUMENT when the op runs.
+// selectChannel: the channel that each row's label names: f32, f16 or bf16 [R, H, W, C] and labels i32 [R] (or [N, K],
+// R = N * K) to f32 [R, H, W], optionally through a sigmoid: what is selected are probabilities and scores, which
+// decide. A label outside [0, C) is ERR_ARGUMENT when the op runs.
 #pragma once
 
 #include "ops/box_rules.h"
@@ -16,7 +17,7 @@ struct SelectChannel {
     return {.sigmoid = reader.choice("activation", {"none", "sigmoid"}) == 1};
   }
   Specs infer(const Specs& in) const {
-    require_dtype(name, "input", in[0], DType::f32);
+    require_float(name, "input", in[0]);
     require_rank(name, "input", in[0], 4);
     require_dtype(name, "labels", in[1], DType::i32);
     const Shape& input = in[0].shape;

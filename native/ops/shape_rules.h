@@ -18,6 +18,12 @@ inline void require_dtype(const char* op, const char* input, const TensorSpec& s
           name_of(spec.dtype));
 }
 
+/// Images and feature maps: f32, f16 or bf16. Which of them a device computes is up to its kernels.
+inline void require_float(const char* op, const char* input, const TensorSpec& spec) {
+  require(spec.dtype == DType::f32 || spec.dtype == DType::f16 || spec.dtype == DType::bf16, ErrorCode::dtype, op, ": ",
+          input, " must be f32, f16 or bf16; received ", name_of(spec.dtype));
+}
+
 inline void require_shape(const char* op, const char* input, const TensorSpec& spec, const Shape& shape) {
   require(spec.shape == shape, ErrorCode::shape, op, ": ", input, " must have shape ", shape, "; received ",
           spec.shape);

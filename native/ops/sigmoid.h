@@ -9,7 +9,10 @@ struct Sigmoid {
   static constexpr const char* name = "sigmoid";
   static constexpr const char* inputs[] = {"input"};
   static Sigmoid parse(AttributeReader&) { return {}; }
-  Specs infer(const Specs& in) const { return {{.dtype = in[0].dtype, .shape = in[0].shape}}; }
+  Specs infer(const Specs& in) const {
+    require_float(name, "input", in[0]);
+    return {{.dtype = in[0].dtype, .shape = in[0].shape}};
+  }
   double flops(const Specs& in, const Specs&) const { return 20.0 * static_cast<double>(in[0].shape.elements()); }
 };
 inline const OpRegistration<Sigmoid> sigmoid_registration;

@@ -16,6 +16,7 @@ struct Softmax {
   int resolved_axis(const Shape& shape) const { return static_cast<int>(axis < 0 ? axis + shape.rank() : axis); }
 
   Specs infer(const Specs& in) const {
+    require_float(name, "input", in[0]);
     const int64_t rank = in[0].shape.rank();
     require(rank > 0 && axis >= -rank && axis < rank, ErrorCode::argument, name, ": axis must be from ", -rank, " to ",
             rank - 1, " for shape ", in[0].shape, "; received ", axis);

@@ -1,6 +1,5 @@
 #include "runtime/dtype.h"
 
-#include <bit>
 #include <cstring>
 
 #include "runtime/error.h"
@@ -43,21 +42,6 @@ DType dtype_from_name(std::string_view name) {
   }
   fail(ErrorCode::dtype, "dtype must be one of f32, f16, bf16, i32, u8; received \"", name, "\"");
 }
-
-float half_to_float(uint16_t bits) {
-  const uint32_t sign = static_cast<uint32_t>(bits & 0x8000u) << 16;
-  const uint32_t exponent = (bits >> 10) & 0x1fu;
-  const uint32_t mantissa = bits & 0x3ffu;
-  if (exponent == 0x1f) return std::bit_cast<float>(sign | 0x7f800000u | (mantissa << 13));
-  if (exponent == 0) {
-    // Subnormal halves are normal floats: mantissa * 2^-24 is exact.
-    const float value = static_cast<float>(mantissa) * 0x1p-24f;
-    return sign ? -value : value;
-  }
-  return std::bit_cast<float>(sign | ((exponent + 112u) << 23) | (mantissa << 13));
-}
-
-float bfloat16_to_float(uint16_t bits) { return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16); }
 
 namespace {
 

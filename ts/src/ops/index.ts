@@ -7,6 +7,7 @@ export { avgPool2d, type AvgPool2dOptions } from './avg-pool2d.js';
 export { batchNorm, type BatchNormOptions } from './batch-norm.js';
 export { boxIou } from './box-iou.js';
 export { type CountOptions } from './box-options.js';
+export { cast } from './cast.js';
 export { clipBoxes, type ClipBoxesOptions } from './clip-boxes.js';
 export { concat, type ConcatOptions } from './concat.js';
 export { convTranspose2d, type ConvTranspose2dOptions } from './conv-transpose2d.js';
