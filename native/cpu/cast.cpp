@@ -58,12 +58,12 @@ struct Baseline {
 };
 
 #ifdef INSTASEG_X86
-  template <class From, class To>
-  struct Avx2 {
-    INSTASEG_AVX2 static void span(const void* x, void* y, int64_t begin, int64_t end) {
-      convert<From, To>(x, y, begin, end);
-    }
-  };
+template <class From, class To>
+struct Avx2 {
+  INSTASEG_AVX2 static void span(const void* x, void* y, int64_t begin, int64_t end) {
+    convert<From, To>(x, y, begin, end);
+  }
+};
 #endif
 
 // The conversion to a dtype that `infer` accepts.
@@ -107,9 +107,8 @@ template <template <class, class> class Level>
 void parallel(const Cast& op, const KernelContext& context) {
   const TensorView& input = context.inputs[0];
   const Span span = span_of<Level>(input.dtype, op.dtype);
-  context.parallel_for(input.elements(), 1 << 15, [&](int64_t begin, int64_t end, int) {
-    span(input.data, context.outputs[0].data, begin, end);
-  });
+  context.parallel_for(input.elements(), 1 << 15,
+                       [&](int64_t begin, int64_t end, int) { span(input.data, context.outputs[0].data, begin, end); });
 }
 
 // One row a dtype of the input; the output's is told apart inside.
@@ -118,8 +117,7 @@ struct Rows {
     KernelRegistration<Cast>({.dtype = dtype, .run = reference});
     KernelRegistration<Cast>({.variant = "baseline", .dtype = dtype, .rank = 10, .run = parallel<Baseline>});
 #ifdef INSTASEG_X86
-    KernelRegistration<Cast>(
-        {.variant = "avx2", .dtype = dtype, .isa = Isa::avx2, .rank = 20, .run = parallel<Avx2>});
+    KernelRegistration<Cast>({.variant = "avx2", .dtype = dtype, .isa = Isa::avx2, .rank = 20, .run = parallel<Avx2>});
 #endif
   }
 };
