@@ -12,12 +12,7 @@
 namespace instaseg::cpu {
 namespace {
 
-struct Range {
-  int64_t begin, end;
-};
-Range cell(int64_t i, int64_t input, int64_t output) {
-  return {i * input / output, ((i + 1) * input + output - 1) / output};
-}
+using Range = AdaptivePool2d::Range;
 
 INSTASEG_INLINE bool wins(float challenger, float champion) {
   return (challenger > champion) | (challenger != challenger);
@@ -33,8 +28,8 @@ void reference(const AdaptivePool2d& op, const KernelContext& context) {
     const int64_t n = images.row(valid / image);
     const int64_t i = n * image + valid % image;
     const int64_t c = i % out[3];
-    const Range columns = cell(i / out[3] % out[2], in[2], out[2]);
-    const Range rows = cell(i / out[3] / out[2] % out[1], in[1], out[1]);
+    const Range columns = AdaptivePool2d::cell(i / out[3] % out[2], in[2], out[2]);
+    const Range rows = AdaptivePool2d::cell(i / out[3] / out[2] % out[1], in[1], out[1]);
     float result = op.max ? x[((n * in[1] + rows.begin) * in[2] + columns.begin) * in[3] + c] : 0.0f;
     for (int64_t iy = rows.begin; iy < rows.end; ++iy) {
       for (int64_t ix = columns.begin; ix < columns.end; ++ix) {
@@ -94,8 +89,8 @@ void parallel(const AdaptivePool2d& op, const KernelContext& context) {
       const int64_t first = item % blocks * kBlock;
       const int64_t n = images.row(item / blocks / cells);
       const int64_t at = n * cells + item / blocks % cells;
-      const Range columns = cell(at % out[2], in[2], out[2]);
-      const Range rows = cell(at / out[2] % out[1], in[1], out[1]);
+      const Range columns = AdaptivePool2d::cell(at % out[2], in[2], out[2]);
+      const Range rows = AdaptivePool2d::cell(at / out[2] % out[1], in[1], out[1]);
       Function(op.max, rows, columns, in[2] * channels, channels, context.inputs[0].f32() + n * image + first,
                context.outputs[0].as<float>() + at * channels + first, std::min(kBlock, channels - first));
     }

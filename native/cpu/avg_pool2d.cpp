@@ -1,7 +1,8 @@
 // avgPool2d, variants:
 //   reference  one output element at a time
-//   baseline   output rows over all threads; vectorised over the channels of a pixel for x86-64 (or the target's
-//   baseline) avx2       the same, 8 lanes; the same bits
+//   baseline   output rows over all threads; vectorised over the channels of a pixel for x86-64 (or the
+//              target's baseline)
+//   avx2       the same, 8 lanes; the same bits
 #include "ops/avg_pool2d.h"
 
 #include <algorithm>
@@ -10,17 +11,6 @@
 
 namespace instaseg::cpu {
 namespace {
-
-// What the sum over a window that begins at (y, x) is divided by. In ceil mode a window may pass the padding after the
-// input; what lies beyond the padding never counts.
-int64_t divisor(const AvgPool2d& op, const Shape& in, int64_t y, int64_t x) {
-  if (op.divisor) return op.divisor;
-  const PoolWindow& window = op.window;
-  const Pair pad = op.count_include_pad ? window.padding : Pair{0, 0};
-  const int64_t rows = std::min(y + window.kernel.y, in[1] + pad.y) - std::max(y, -pad.y);
-  const int64_t columns = std::min(x + window.kernel.x, in[2] + pad.x) - std::max(x, -pad.x);
-  return rows * columns;
-}
 
 void reference(const AvgPool2d& op, const KernelContext& context) {
   const Shape& in = context.inputs[0].shape;
@@ -43,7 +33,8 @@ void reference(const AvgPool2d& op, const KernelContext& context) {
         any = true;
       }
     }
-    context.outputs[0].as<float>()[i] = any ? sum / static_cast<float>(divisor(op, in, top, left)) : 0.0f;
+    context.outputs[0].as<float>()[i] =
+        any ? sum / static_cast<float>(op.divisor_of({in[1], in[2]}, {top, left})) : 0.0f;
   }
 }
 
@@ -64,7 +55,7 @@ INSTASEG_INLINE void row(const AvgPool2d& op, const Shape& in, int64_t oy, int64
         for (int64_t c = 0; c < channels; ++c) y[c] += from[c];
       }
     }
-    const float count = static_cast<float>(divisor(op, in, top, left));
+    const float count = static_cast<float>(op.divisor_of({in[1], in[2]}, {top, left}));
     for (int64_t c = 0; c < channels; ++c) y[c] = y[c] / count;
   }
 }

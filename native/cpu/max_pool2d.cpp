@@ -1,7 +1,8 @@
 // maxPool2d, variants:
 //   reference  one output element at a time
-//   baseline   output rows over all threads; vectorised over the channels of a pixel for x86-64 (or the target's
-//   baseline) avx2       the same, 8 lanes
+//   baseline   output rows over all threads; vectorised over the channels of a pixel for x86-64 (or the
+//              target's baseline)
+//   avx2       the same, 8 lanes
 #include "ops/max_pool2d.h"
 
 #include <algorithm>

@@ -10,7 +10,7 @@
 
 #include <algorithm>
 
-#include "cpu/linear_axis.h"
+#include "ops/linear_axis.h"
 
 namespace instaseg::cpu {
 namespace {
@@ -38,10 +38,6 @@ void check(const Preprocess& op, const KernelContext& context) {
             ErrorCode::shape, op.name, ": image ", n, " resized to ", sizes.resized_height, " x ", sizes.resized_width,
             " does not fit the batch of ", op.height, " x ", op.width);
   }
-}
-
-LinearTap tap_of(int64_t i, int64_t input, int64_t output) {
-  return linear_tap(i, input, output, static_cast<float>(input) / static_cast<float>(output), false);
 }
 
 float pixel(const TensorView& image, int64_t y, int64_t x, int64_t c) {
@@ -72,8 +68,8 @@ void reference(const Preprocess& op, const KernelContext& context) {
           pixel(context.inputs[static_cast<size_t>(n) + 1], y, x, op.image_channel(c)) * static_cast<float>(op.scale);
       return op.resize_first ? value : normalised(value);
     };
-    const LinearTap y = tap_of(oy, sizes.height, sizes.resized_height);
-    const LinearTap x = tap_of(ox, sizes.width, sizes.resized_width);
+    const LinearTap y = linear_tap(oy, sizes.height, sizes.resized_height);
+    const LinearTap x = linear_tap(ox, sizes.width, sizes.resized_width);
     const float upper = x.first_weight * at(y.first, x.first) + x.second_weight * at(y.first, x.second);
     const float lower = x.first_weight * at(y.second, x.first) + x.second_weight * at(y.second, x.second);
     const float mixed = y.first_weight * upper + y.second_weight * lower;
@@ -163,7 +159,7 @@ void parallel(const Preprocess& op, const KernelContext& context) {
   for (int64_t n = 0; n < out[0]; ++n) {
     const Sizes sizes = sizes_of(context, n);
     for (int64_t ox = 0; ox < sizes.resized_width; ++ox) {
-      taps[n * out[2] + ox] = tap_of(ox, sizes.width, sizes.resized_width);
+      taps[n * out[2] + ox] = linear_tap(ox, sizes.width, sizes.resized_width);
     }
   }
   context.parallel_for(out[0] * out[1], 4, [&](int64_t begin, int64_t end, int) {
@@ -174,7 +170,7 @@ void parallel(const Preprocess& op, const KernelContext& context) {
       const int64_t width = oy < sizes.resized_height ? sizes.resized_width : 0;
       float* y = context.outputs[0].as<float>() + r * out[2] * 3;
       if (width) {
-        Function(context.inputs[static_cast<size_t>(n) + 1], tap_of(oy, sizes.height, sizes.resized_height),
+        Function(context.inputs[static_cast<size_t>(n) + 1], linear_tap(oy, sizes.height, sizes.resized_height),
                  taps + n * out[2], width, channels, y);
       }
       std::fill(y + width * 3, y + out[2] * 3, 0.0f);

@@ -1,26 +1,17 @@
 // resize, variants:
 //   reference  one output element at a time
 //   baseline   output rows over all threads. Bilinear mixes two input rows into a buffer (vectorised whatever the
-//   number
-//              of channels), then mixes two pixels of that for every output pixel (vectorised over channels), so that
-//              enlarging costs one and a half mixes a value and not three. For x86-64 (or the target's baseline)
+//              number of channels), then mixes two pixels of that for every output pixel (vectorised over channels), so
+//              that enlarging costs one and a half mixes a value and not three. For x86-64 (or the target's baseline)
 //   avx2       the same, 8 lanes; the same bits
 #include "ops/resize.h"
 
 #include <algorithm>
-#include <cmath>
 
-#include "cpu/linear_axis.h"
+#include "ops/linear_axis.h"
 
 namespace instaseg::cpu {
 namespace {
-
-// Input pixel of output pixel i in the nearest modes.
-int64_t nearest_pixel(Resize::Mode mode, int64_t i, int64_t input, float step) {
-  const float at = static_cast<float>(i) + (mode == Resize::nearest_exact ? 0.5f : 0.0f);
-  const float source = std::floor(at * step);
-  return source < static_cast<float>(input - 1) ? static_cast<int64_t>(source) : input - 1;
-}
 
 void reference(const Resize& op, const KernelContext& context) {
   const Shape& in = context.inputs[0].shape;
@@ -37,7 +28,8 @@ void reference(const Resize& op, const KernelContext& context) {
     };
     float& result = context.outputs[0].as<float>()[i];
     if (op.mode != Resize::bilinear) {
-      result = at(nearest_pixel(op.mode, oy, in[1], step_y), nearest_pixel(op.mode, ox, in[2], step_x));
+      result = at(nearest_pixel(op.nearest_offset(), oy, in[1], step_y),
+                  nearest_pixel(op.nearest_offset(), ox, in[2], step_x));
       continue;
     }
     const LinearTap y = linear_tap(oy, in[1], out[1], step_y, op.align_corners);
@@ -79,11 +71,11 @@ void nearest(const Resize& op, const KernelContext& context) {
   const float step_y = op.step(0, in[1], out[1]);
   const float step_x = op.step(1, in[2], out[2]);
   for (int64_t ox = 0; ox < out[2]; ++ox) {
-    columns[ox] = static_cast<int32_t>(nearest_pixel(op.mode, ox, in[2], step_x));
+    columns[ox] = static_cast<int32_t>(nearest_pixel(op.nearest_offset(), ox, in[2], step_x));
   }
   context.parallel_for(out[0] * out[1], grain(out), [&](int64_t begin, int64_t end, int) {
     for (int64_t r = begin; r < end; ++r) {
-      const int64_t iy = nearest_pixel(op.mode, r % out[1], in[1], step_y);
+      const int64_t iy = nearest_pixel(op.nearest_offset(), r % out[1], in[1], step_y);
       const float* x = context.inputs[0].f32() + (r / out[1] * in[1] + iy) * in[2] * in[3];
       float* y = context.outputs[0].as<float>() + r * out[2] * out[3];
       for (int64_t ox = 0; ox < out[2]; ++ox) {

@@ -10,8 +10,8 @@
 #include <bit>
 #include <cstring>
 
-#include "cpu/linear_axis.h"
 #include "cpu/paste.h"
+#include "ops/linear_axis.h"
 
 namespace instaseg::cpu {
 namespace {
@@ -56,10 +56,6 @@ struct Problem {
   int32_t* offsets;
 };
 
-LinearTap tap(int64_t pixel, int64_t cells, int64_t pixels) {
-  return linear_tap(pixel, cells, pixels, static_cast<float>(cells) / static_cast<float>(pixels), false);
-}
-
 struct Output {
   std::vector<Area> regions;     ///< of the valid rows
   std::vector<int64_t> offsets;  ///< words (or values)
@@ -95,7 +91,7 @@ Output plan(const Problem& p, const KernelContext& context, std::vector<Area> re
 Range reference_pixels(const Range& cells, int64_t count, int64_t pixels) {
   Range range;
   for (int64_t i = 0; i < pixels; ++i) {
-    const LinearTap t = tap(i, count, pixels);
+    const LinearTap t = linear_tap(i, count, pixels);
     if (t.second < cells.begin || t.first >= cells.end) continue;
     if (range.size() == 0) range.begin = i;
     range.end = i + 1;
@@ -129,11 +125,11 @@ void reference(const UpsampleMasks& op, const KernelContext& context) {
     const Area& region = out.regions[static_cast<size_t>(i)];
     const int64_t offset = out.offsets[static_cast<size_t>(i)];
     for (int64_t y = 0; y < region.y.size(); ++y) {
-      const LinearTap ty = tap(region.y.begin + y, p.mask_height, p.image_height(image));
+      const LinearTap ty = linear_tap(region.y.begin + y, p.mask_height, p.image_height(image));
       const float* upper = mask + ty.first * p.mask_width;
       const float* lower = mask + ty.second * p.mask_width;
       for (int64_t x = 0; x < region.x.size(); ++x) {
-        const LinearTap tx = tap(region.x.begin + x, p.mask_width, p.image_width(image));
+        const LinearTap tx = linear_tap(region.x.begin + x, p.mask_width, p.image_width(image));
         const float value =
             (upper[tx.first] * tx.first_weight + upper[tx.second] * tx.second_weight) * ty.first_weight +
             (lower[tx.first] * tx.first_weight + lower[tx.second] * tx.second_weight) * ty.second_weight;
@@ -154,7 +150,7 @@ struct Axis {
   Axis(int64_t cells, int64_t pixels) : pixels(pixels) {
     first.reserve(static_cast<size_t>(pixels));
     for (int64_t i = 0; i < pixels; ++i) {
-      const LinearTap t = tap(i, cells, pixels);
+      const LinearTap t = linear_tap(i, cells, pixels);
       first.push_back(t.first);
       second.push_back(t.second);
       first_weight.push_back(t.first_weight);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "ops/box_rules.h"
+#include "ops/decision_math.h"
 
 namespace instaseg {
 
@@ -25,6 +26,15 @@ struct AdaptivePool2d {
             shape);
     require_counts(name, input_or_absent(in, 1), shape[0]);
     return {{.dtype = in[0].dtype, .shape = {shape[0], output.y, output.x, shape[3]}}};
+  }
+
+  /// Pixels of one axis.
+  struct Range {
+    int64_t begin, end;
+  };
+  /// What cell i of `output` covers of `input` pixels.
+  INSTASEG_DECISION static Range cell(int64_t i, int64_t input, int64_t output) {
+    return {i * input / output, ((i + 1) * input + output - 1) / output};
   }
   double flops(const Specs& in, const Specs&) const { return static_cast<double>(in[0].shape.elements()); }
 };

@@ -68,6 +68,9 @@ struct Resize {
     return static_cast<float>(input) / static_cast<float>(output);
   }
 
+  /// For nearest_pixel (ops/linear_axis.h).
+  float nearest_offset() const { return mode == nearest_exact ? 0.5f : 0.0f; }
+
  private:
   int64_t output_size(size_t axis, int64_t input) const {
     if (!size.empty()) return size[axis];
