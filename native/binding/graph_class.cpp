@@ -45,17 +45,22 @@ Napi::Value GraphClass::node(const Napi::CallbackInfo& info) {
   });
 }
 
-// compile(device, outputs) -> Promise<Plan>. Runs on the device's thread: packing weights takes a while.
+// compile(device, outputs, variant?) -> Promise<Plan>. Runs on the device's thread: packing weights takes a while.
 Napi::Value GraphClass::compile(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
     const std::shared_ptr<Device> device = DeviceClass::from(info[0]).device();
     const std::vector<ValueId> outputs = to_ids(info[1]);
+    const std::string variant = info[2].IsString() ? info[2].ToString().Utf8Value() : std::string();
     const auto deferred = Napi::Promise::Deferred::New(info.Env());
     const std::shared_ptr<Completions> completions = AddonData::of(info.Env()).completions;
     completions->begin();
     auto plan = std::make_shared<std::shared_ptr<const Plan>>();
-    device->submit({.work = [graph = graph_, outputs, plan, target = device->target()](
-                                ThreadPool&) { *plan = std::make_shared<Plan>(graph, outputs, target); },
+    device->submit({.work =
+                        [graph = graph_, outputs, plan, device, variant](ThreadPool&) {
+                          Target target = device->target();
+                          if (!variant.empty()) target.variant = variant;
+                          *plan = std::make_shared<Plan>(graph, outputs, target);
+                        },
                     .cancel = std::make_shared<CancelFlag>(false),
                     .done =
                         [completions, deferred, plan, device](std::exception_ptr error) {

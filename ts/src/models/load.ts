@@ -6,18 +6,30 @@ import { InstasegError } from '../runtime/errors.js';
 import { requireOneOf, requireSignal } from '../runtime/validate.js';
 import type { ConfigOverrides } from '../weights/families/config.js';
 import { loadCheckpoint } from '../weights/load.js';
-import type { SegmenterOptions } from './options.js';
+import { PRECISIONS, type Precision, type SegmenterOptions } from './options.js';
 import { networkOf } from './registry.js';
 import { InstanceSegmenter } from './segmenter.js';
 
 export interface LoadOptions extends DeviceOptions, SegmenterOptions, ConfigOverrides {
   /** Where to run: a name, opened for this model alone, or a device that is shared and stays the caller's. */
   readonly device?: DeviceName | Device | undefined;
-  /** Arithmetic; `f32` is IEEE single precision. Others come with the CUDA backend. */
-  readonly precision?: 'f32' | undefined;
+  /**
+   * Arithmetic of the network's feature maps: `f32` (default) is as accurate as IEEE single precision; `tf32`, `f16` and
+   * `bf16` need a CUDA device, accumulate in f32, and leave boxes, scores and coordinates in f32.
+   */
+  readonly precision?: Precision | undefined;
   /** Expected SHA-256 of the file, or its first 8 to 63 hex digits: another file is ERR_CHECKPOINT. */
   readonly sha256?: string | undefined;
   readonly signal?: AbortSignal | undefined;
+}
+
+function requirePrecision(device: Device, precision: Precision): void {
+  if (precision === 'f32' || device.name !== 'cpu') return;
+  const reason = device.fallbackReason === undefined ? '' : ` (${device.fallbackReason})`;
+  throw new InstasegError(
+    'ERR_UNSUPPORTED',
+    `precision "${precision}" needs a CUDA device; the model is on the CPU${reason}`,
+  );
 }
 
 /**
@@ -31,10 +43,7 @@ export interface LoadOptions extends DeviceOptions, SegmenterOptions, ConfigOver
 export async function load(source: string | URL, options: LoadOptions = {}): Promise<InstanceSegmenter> {
   const signal = requireSignal(options.signal);
   signal?.throwIfAborted();
-  if (options.precision !== undefined && options.precision !== 'f32') {
-    requireOneOf('precision', options.precision, ['f32', 'tf32', 'f16', 'bf16']);
-    throw new InstasegError('ERR_UNSUPPORTED', `precision "${String(options.precision)}" needs a CUDA device`);
-  }
+  const precision = options.precision === undefined ? 'f32' : requireOneOf('precision', options.precision, PRECISIONS);
   // Loading sharp blocks the event loop for a while: now, rather than in the first call of segment.
   await loadSharp();
   const checkpoint = await loadCheckpoint(source, { ...options, ...(signal && { signal }) });
@@ -42,11 +51,13 @@ export async function load(source: string | URL, options: LoadOptions = {}): Pro
     const shared = options.device instanceof Device ? options.device : undefined;
     const device = shared ?? (await Device.open((options.device as DeviceName | undefined) ?? 'auto', options));
     try {
+      requirePrecision(device, precision);
       const parameters = await loadParameters(device, checkpoint, signal);
       const { config } = checkpoint;
       const model = new InstanceSegmenter(device, networkOf(config), parameters, config, {
         ...options,
         ownsDevice: !shared,
+        precision,
       });
       await model.prepare();
       return model;

@@ -48,7 +48,7 @@ function roundHalfEven(value: number): number {
 }
 
 function record(
-  { sizes, images }: NetworkInputs,
+  { sizes, images, features: dtype }: NetworkInputs,
   jobs: readonly Job[],
   parameters: Parameters,
   config: MaskRcnnConfig,
@@ -73,7 +73,7 @@ function record(
     }),
   );
   const body = resnet(
-    input,
+    ops.cast(input, dtype),
     parameters.scope('backbone.body'),
     config.backbone,
     epsilon,

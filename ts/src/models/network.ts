@@ -22,6 +22,8 @@ export interface NetworkInputs {
   readonly sizes: SymbolicTensor;
   /** u8 or f32 [H, W, 3], RGB, 0 to 255. */
   readonly images: readonly SymbolicTensor[];
+  /** Of feature maps. What decides (boxes, scores, coordinates) is f32 always. */
+  readonly features: 'f32' | 'f16' | 'bf16';
 }
 
 /** Results that every network has, each with a fixed capacity D of detections an image. */

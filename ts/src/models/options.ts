@@ -56,6 +56,10 @@ export interface StreamOptions extends SegmentOptions {
 }
 
 /** How a model uses its device; set when it is loaded. */
+export const PRECISIONS = ['f32', 'tf32', 'f16', 'bf16'] as const;
+/** See `precision` of LoadOptions. */
+export type Precision = (typeof PRECISIONS)[number];
+
 export interface SegmenterOptions {
   /** Calls that may wait before more are refused with ERR_OVERLOADED; by default 256. */
   readonly maxQueue?: number | undefined;

@@ -12,8 +12,8 @@ import type { Plan, ResultOf } from '../runtime/plan.js';
 import { Tensor } from '../runtime/tensor.js';
 import { invalid, requireInteger, requireSignal } from '../runtime/validate.js';
 import type { ModelConfig } from '../weights/families/config.js';
-import type { Job, Network, NetworkOutputs, Probe } from './network.js';
-import type { SegmentBatchOptions, SegmenterOptions, SegmentOptions, StreamOptions } from './options.js';
+import type { Job, Network, NetworkInputs, NetworkOutputs, Probe } from './network.js';
+import type { Precision, SegmentBatchOptions, SegmenterOptions, SegmentOptions, StreamOptions } from './options.js';
 import { SegmentationResult, type Instance } from './result.js';
 import { rowOf } from './row.js';
 
@@ -38,6 +38,7 @@ export class InstanceSegmenter {
   readonly #plans: PlanCache<NetworkOutputs>;
   readonly #gate: Gate;
   readonly #maxBatch: number;
+  readonly #precision: Precision;
   readonly #pending = new Set<Promise<unknown>>();
   #disposing: Promise<void> | undefined;
 
@@ -48,8 +49,9 @@ export class InstanceSegmenter {
     parameters: Parameters,
     /** The family and everything that the forward pass depends on. */
     readonly config: ModelConfig,
-    options: SegmenterOptions & { ownsDevice: boolean },
+    options: SegmenterOptions & { ownsDevice: boolean; precision: Precision },
   ) {
+    this.#precision = options.precision;
     this.#device = device;
     this.#ownsDevice = options.ownsDevice;
     this.#network = network;
@@ -57,6 +59,15 @@ export class InstanceSegmenter {
     this.#plans = new PlanCache(requireInteger('planCacheBytes', options.planCacheBytes ?? 64 << 20, 0));
     this.#gate = new Gate(SLOTS, requireInteger('maxQueue', options.maxQueue ?? 256, 0));
     this.#maxBatch = requireInteger('maxBatch', options.maxBatch ?? 4, 1, 64);
+  }
+
+  get #features(): NetworkInputs['features'] {
+    return this.#precision === 'tf32' ? 'f32' : this.#precision;
+  }
+
+  /** Kernels of this name go before others. */
+  get #variant(): string | undefined {
+    return this.#precision === 'tf32' ? 'tf32' : undefined;
   }
 
   /** The device that the model really runs on. */
@@ -165,16 +176,20 @@ export class InstanceSegmenter {
     const config = this.#configure(options);
     const images = await Promise.all(inputs.map((input) => decodeImage(input)));
     const jobs = padTogether(images.map((image) => this.#job(image, config)));
-    const plan = await this.#device.compile(inputSpecs(jobs), (sizes, ...symbols) => {
-      const seen: Record<string, SymbolicTensor> = {};
-      const see: Probe['see'] = (name, tensor) => {
-        if (stages.includes(name)) seen[name] = tensor;
-      };
-      const recorded = { sizes: sizes, images: symbols };
-      const outputs = this.#network.record(recorded, jobs, this.#parameters, config, { ...options.probe, see });
-      Object.entries(outputs).forEach(([name, tensor]) => see(name, tensor as never));
-      return seen;
-    });
+    const plan = await this.#device.compile(
+      inputSpecs(jobs),
+      (sizes, ...symbols) => {
+        const seen: Record<string, SymbolicTensor> = {};
+        const see: Probe['see'] = (name, tensor) => {
+          if (stages.includes(name)) seen[name] = tensor;
+        };
+        const recorded = { sizes: sizes, images: symbols, features: this.#features };
+        const outputs = this.#network.record(recorded, jobs, this.#parameters, config, { ...options.probe, see });
+        Object.entries(outputs).forEach(([name, tensor]) => see(name, tensor as never));
+        return seen;
+      },
+      { variant: this.#variant },
+    );
     try {
       return new Map(Object.entries(await plan.run(inputTensors(jobs))) as [string, Tensor][]);
     } finally {
@@ -278,8 +293,11 @@ export class InstanceSegmenter {
   }
 
   #compile(jobs: readonly Job[], config: ModelConfig): Promise<Plan<NetworkOutputs>> {
-    return this.#device.compile(inputSpecs(jobs), (sizes, ...images) =>
-      this.#network.record({ sizes: sizes, images }, jobs, this.#parameters, config),
+    return this.#device.compile(
+      inputSpecs(jobs),
+      (sizes, ...images) =>
+        this.#network.record({ sizes: sizes, images, features: this.#features }, jobs, this.#parameters, config),
+      { variant: this.#variant },
     );
   }
 

@@ -64,7 +64,7 @@ function prototypes(finest: SymbolicTensor, parameters: Parameters, config: Yola
   }, finest);
 }
 
-/** The shared head on all levels, joined over their anchors: [N, M, ...]. */
+/** The shared head on all levels, joined over their anchors: f32 [N, M, ...], whatever the levels are. */
 function predict(
   levels: readonly SymbolicTensor[],
   parameters: Parameters,
@@ -80,9 +80,9 @@ function predict(
       return reshape(output, [output.shape[0]!, -1, size]);
     };
     return {
-      loc: layer('bbox_layer', 4),
-      logits: layer('conf_layer', config.numClasses),
-      coefficients: ops.tanh(layer('mask_layer', config.head.coefficients)),
+      loc: ops.cast(layer('bbox_layer', 4), 'f32'),
+      logits: ops.cast(layer('conf_layer', config.numClasses), 'f32'),
+      coefficients: ops.cast(ops.tanh(layer('mask_layer', config.head.coefficients)), 'f32'),
     };
   });
   const join = (name: keyof (typeof outputs)[number]): SymbolicTensor =>
@@ -159,7 +159,7 @@ function detect(
   };
 }
 
-/** The predicted IoU of each mask with the object, [N, D] (YOLACT++, section 3.3). */
+/** The predicted IoU of each mask with the object, f32 [N, D] (YOLACT++, section 3.3). */
 function maskIou(
   masks: SymbolicTensor,
   labels: SymbolicTensor,
@@ -200,7 +200,7 @@ function maskSizes(sizes: SymbolicTensor, config: YolactConfig): TensorLike {
 }
 
 function record(
-  { sizes, images }: NetworkInputs,
+  { sizes, images, features }: NetworkInputs,
   _jobs: readonly Job[],
   parameters: Parameters,
   config: YolactConfig,
@@ -225,12 +225,12 @@ function record(
       swapOutput: true,
     }),
   );
-  const stages = backbone(input, parameters.scope('backbone'), config);
+  const stages = backbone(ops.cast(input, features), parameters.scope('backbone'), config);
   stages.forEach((map, i) => see(`backbone.c${i + 2}`, map));
   const selected = config.backbone.selected.map((i) => stages[i]!);
   const levels = pyramid(selected, parameters.scope('fpn'), config);
   levels.forEach((map, i) => see(`fpn.p${i + 3}`, map));
-  const proto = see('proto', prototypes(levels[0]!, parameters.scope('proto_net'), config));
+  const proto = see('proto', ops.cast(prototypes(levels[0]!, parameters.scope('proto_net'), config), 'f32'));
 
   const { loc, logits, coefficients } = predict(levels, parameters.scope('prediction_layers.0'), config);
   const conf = see('conf', ops.softmax(see('conf_logits', logits)));
@@ -248,7 +248,13 @@ function record(
     ? see(
         'maskiou',
         withCount(
-          maskIou(masks, labels, counts, parameters.scope('maskiou_net.maskiou_net'), rescore.convs.length + 1),
+          maskIou(
+            ops.cast(masks, features),
+            labels,
+            counts,
+            parameters.scope('maskiou_net.maskiou_net'),
+            rescore.convs.length + 1,
+          ),
           counts,
           1,
         ),

@@ -50,7 +50,7 @@ function dense(input: SymbolicTensor, parameters: Parameters, counts: SymbolicTe
   return reshape(activate(ops.conv2d(input, kernel, { bias, counts })), [rows, outputs]);
 }
 
-/** Class logits [rows, C] and class-specific box deltas [rows, 4C]. */
+/** Class logits [rows, C] and class-specific box deltas [rows, 4C], f32 whatever the features are. */
 export interface BoxPredictions {
   readonly logits: SymbolicTensor;
   readonly deltas: SymbolicTensor;
@@ -58,8 +58,8 @@ export interface BoxPredictions {
 
 export function boxPredictor(features: SymbolicTensor, counts: SymbolicTensor, parameters: Parameters): BoxPredictions {
   return {
-    logits: dense(features, parameters.scope('cls_score'), counts, false),
-    deltas: dense(features, parameters.scope('bbox_pred'), counts, false),
+    logits: ops.cast(dense(features, parameters.scope('cls_score'), counts, false), 'f32'),
+    deltas: ops.cast(dense(features, parameters.scope('bbox_pred'), counts, false), 'f32'),
   };
 }
 

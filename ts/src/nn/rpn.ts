@@ -13,7 +13,7 @@ export interface RpnLevel {
   readonly deltas: SymbolicTensor;
 }
 
-/** The shared head on every level. */
+/** The shared head on every level; its predictions are f32, whatever the feature maps are. */
 export function rpnHead(features: readonly SymbolicTensor[], parameters: Parameters, config: RpnConfig): RpnLevel[] {
   return features.map((feature) => {
     let x = feature;
@@ -21,8 +21,8 @@ export function rpnHead(features: readonly SymbolicTensor[], parameters: Paramet
       x = ops.relu(conv(x, parameters.scope(`conv.${i}.0`), { padding: 1 }));
     }
     return {
-      objectness: conv(x, parameters.scope('cls_logits')),
-      deltas: conv(x, parameters.scope('bbox_pred')),
+      objectness: ops.cast(conv(x, parameters.scope('cls_logits')), 'f32'),
+      deltas: ops.cast(conv(x, parameters.scope('bbox_pred')), 'f32'),
     };
   });
 }

@@ -42,7 +42,7 @@ export interface NativeGraph {
   input(dtype: DType, shape: readonly number[]): number;
   constant(constant: NativeConstant): number;
   node(op: string, attributes: Attributes, inputs: readonly number[]): NativeValue[];
-  compile(device: NativeDevice, outputs: readonly number[]): Promise<NativePlan>;
+  compile(device: NativeDevice, outputs: readonly number[], variant: string | undefined): Promise<NativePlan>;
 }
 
 export interface PlanStep {

@@ -24,6 +24,11 @@ export interface DeviceOptions {
   memoryLimit?: number | undefined;
 }
 
+export interface CompileOptions {
+  /** Prefer kernels of this variant name in the plan, in the place of the device's own preference. */
+  readonly variant?: string | undefined;
+}
+
 export interface MemoryStats {
   /** Bytes held by weights, tensors and runs in flight. */
   readonly inUse: number;
@@ -174,6 +179,7 @@ export class Device {
   async compile<const S extends readonly InputSpec[], R>(
     inputs: S,
     body: (...inputs: { [K in keyof S]: SymbolicTensor }) => R,
+    options: CompileOptions = {},
   ): Promise<Plan<R>> {
     if (!Array.isArray(inputs)) throw invalid('inputs', 'an array of {dtype, shape}', inputs);
     const recording = this.#record();
@@ -183,7 +189,7 @@ export class Device {
       return recording.input(dtype, shape);
     });
     const result = withRecording(recording, () => body(...(symbols as { [K in keyof S]: SymbolicTensor })));
-    return this.#compile(recording, result, inputs, this.compile);
+    return this.#compile(recording, result, inputs, this.compile, options.variant);
   }
 
   /**
@@ -240,12 +246,14 @@ export class Device {
     result: R,
     inputs: readonly InputSpec[],
     at: (...args: never[]) => unknown,
+    variant?: string,
   ): Promise<Plan<R>> {
     const template = result as SymbolicResult;
     const outputs = collectOutputs(template);
     const compiling = recording.graph.compile(
       this.#native,
       outputs.map((output) => recording.lift(output, false).id),
+      variant,
     );
     this.#track(compiling);
     const native = await awaitNative(compiling, at);
