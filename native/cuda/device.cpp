@@ -2,6 +2,8 @@
 //
 // The runtime is linked statically and finds the driver when it is first called, so the addon loads on any machine.
 // The primary context is shared with other libraries in the process: it is neither reset nor released here.
+#include <utility>
+
 #include "cuda/architectures.h"
 #include "cuda/error.h"
 #include "cuda/memory.h"
