@@ -2,7 +2,7 @@
 import { execFile } from 'node:child_process';
 import path from 'node:path';
 import { promisify } from 'node:util';
-import anyTest, { type TestFn } from 'ava';
+import anyTest from 'ava';
 import { Device, InstasegError, listDevices, ops, reshape, Tensor } from '../../src/index.js';
 import { randomTensor, TEST_DEVICE } from '../support/ops.js';
 
