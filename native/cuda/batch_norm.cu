@@ -1,5 +1,6 @@
 // batchNorm, variants:
-//   simt  x * scale + shift, both computed once a channel in double and rounded to f32 by a small kernel of its own; then
+//   simt  x * scale + shift, both computed once a channel in double and rounded to f32 by a small kernel of its own;
+//   then
 //         16 bytes an access where the channels allow it. f32 (the CPU's bits), f16 and bf16
 #include "ops/batch_norm.h"
 

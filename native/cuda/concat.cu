@@ -29,8 +29,7 @@ void run(const Concat& op, const KernelContext& context) {
   char* to = output.as<char>();
   for (const TensorView& input : context.inputs) {
     const int64_t length = input.bytes() / outer;
-    const int64_t divisor =
-        std::gcd(std::gcd(length, stride), std::gcd(alignment_of(input.data), alignment_of(to)));
+    const int64_t divisor = std::gcd(std::gcd(length, stride), std::gcd(alignment_of(input.data), alignment_of(to)));
     with_unit(divisor, [&]<class T>() {
       const int64_t units = input.bytes() / T::kBytes;
       launch(context, {.grid = blocks_for(units, kBlock), .block = kBlock}, runs_kernel<T>, input.as<const T>(),

@@ -1,5 +1,6 @@
 // pad, variants:
-//   simt  every unit of the output (up to 16 bytes) fetches its place in the input or takes the constant; bits are moved
+//   simt  every unit of the output (up to 16 bytes) fetches its place in the input or takes the constant; bits are
+//   moved
 #include "ops/pad.h"
 
 #include <bit>

@@ -31,9 +31,8 @@ struct Layout {
 __device__ __forceinline__ float higher(float a, float b) { return a > b ? a : b; }
 
 template <class T>
-__global__ void __launch_bounds__(kBlock)
-    along_kernel(const T* __restrict__ x, T* __restrict__ y, int64_t slices, int64_t axis, Divider middle,
-                 ValidRows rows) {
+__global__ void __launch_bounds__(kBlock) along_kernel(const T* __restrict__ x, T* __restrict__ y, int64_t slices,
+                                                       int64_t axis, Divider middle, ValidRows rows) {
   const int lane = static_cast<int>(threadIdx.x) % 32;
   const int64_t first = int64_t{blockIdx.x} * kWarps + threadIdx.x / 32;
   for (int64_t slice = first; slice < slices; slice += int64_t{gridDim.x} * kWarps) {
@@ -52,9 +51,8 @@ __global__ void __launch_bounds__(kBlock)
 }
 
 template <class T>
-__global__ void __launch_bounds__(kBlock)
-    across_kernel(const T* __restrict__ x, T* __restrict__ y, int64_t columns, int64_t axis, Divider inner,
-                  Divider middle, ValidRows rows) {
+__global__ void __launch_bounds__(kBlock) across_kernel(const T* __restrict__ x, T* __restrict__ y, int64_t columns,
+                                                        int64_t axis, Divider inner, Divider middle, ValidRows rows) {
   for (int64_t i = grid_thread(); i < columns; i += grid_threads()) {
     const Divider::Split at = inner.split(i);
     if (!rows.contains(middle.quotient(at.quotient))) continue;

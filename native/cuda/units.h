@@ -1,5 +1,5 @@
-// Moving elements as bits (concat, slice, pad, gatherRows): in units of up to 16 bytes, the widest that every length and
-// offset allows.
+// Moving elements as bits (concat, slice, pad, gatherRows): in units of up to 16 bytes, the widest that every length
+// and offset allows.
 #pragma once
 
 #include <numeric>

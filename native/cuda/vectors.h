@@ -15,8 +15,8 @@ inline constexpr int kVectorWidth = static_cast<int>(16 / sizeof(T));
 
 inline bool is_aligned(const void* address, size_t bytes) { return reinterpret_cast<uintptr_t>(address) % bytes == 0; }
 
-/// Calls `body.operator()<N>()` with N = kVectorWidth<T> where `channels` divides by it and all addresses are aligned to
-/// 16 bytes, else with 1.
+/// Calls `body.operator()<N>()` with N = kVectorWidth<T> where `channels` divides by it and all addresses are aligned
+/// to 16 bytes, else with 1.
 template <class T, class Body, class... Addresses>
 void with_vector_width(int64_t channels, const Body& body, const Addresses*... addresses) {
   if (channels % kVectorWidth<T> == 0 && (is_aligned(addresses, 16) && ...)) {
@@ -34,7 +34,11 @@ class NhwcItems {
   };
 
   NhwcItems(const Shape& shape, int width)
-      : total_(shape.elements() / width), width_(width), groups_(shape[3] / width), columns_(shape[2]), rows_(shape[1]) {}
+      : total_(shape.elements() / width),
+        width_(width),
+        groups_(shape[3] / width),
+        columns_(shape[2]),
+        rows_(shape[1]) {}
 
   __host__ __device__ int64_t total() const { return total_; }
   __device__ Place operator[](int64_t i) const {
@@ -50,7 +54,8 @@ class NhwcItems {
   Divider groups_, columns_, rows_;
 };
 
-/// Number of this thread in the grid, and how many threads it has, for loops `for (i = grid_thread(); i < n; i += grid_threads())`.
+/// Number of this thread in the grid, and how many threads it has, for loops `for (i = grid_thread(); i < n; i +=
+/// grid_threads())`.
 __device__ __forceinline__ int64_t grid_thread() { return int64_t{blockIdx.x} * blockDim.x + threadIdx.x; }
 __device__ __forceinline__ int64_t grid_threads() { return int64_t{gridDim.x} * blockDim.x; }
 

@@ -16,6 +16,8 @@ class Plan::BackendState {
   std::vector<char*> addresses;
   /// Per step.
   std::vector<char*> workspaces;
+  /// A word of device memory a step (KernelContext::fault).
+  uint64_t* faults = nullptr;
   /// Steps [0, recorded_steps) have static shapes and are recorded; the rest runs step by step.
   size_t recorded_steps = 0;
   bool recordable = true;
@@ -30,6 +32,7 @@ class Plan::BackendState {
   int64_t bytes_ = 0;
   /// Per value: place of plan inputs and outputs behind the arena, or -1.
   std::vector<int64_t> io_offsets_;
+  int64_t faults_offset_ = 0;
   uint64_t generation_ = 0;
   char* base_ = nullptr;
   std::vector<Buffer> blocks_;

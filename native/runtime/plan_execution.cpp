@@ -42,7 +42,7 @@ void Execution::check_cancelled() const {
   require(!run_.cancel->load(std::memory_order_relaxed), ErrorCode::aborted, "the run was aborted");
 }
 
-void Execution::run_step(size_t index, char* workspace) {
+void Execution::run_step(size_t index, char* workspace, uint64_t* fault) {
   const PlanStep& step = plan_.steps_[index];
   inputs_.clear();
   outputs_.clear();
@@ -59,8 +59,22 @@ void Execution::run_step(size_t index, char* workspace) {
       .workspace = workspace,
       .packed = step.packed.get(),
       .allocate_output = [&](size_t output, const Shape& shape) { return own(step.node.outputs[output], shape); },
-      .backend = plan_.target_.backend.get()};
+      .backend = plan_.target_.backend.get(),
+      .fault = fault};
   step.kernel->run(step.node.op.get(), context);
+}
+
+void Execution::check_faults(const std::vector<uint64_t>& words) const {
+  for (size_t i = 0; i < words.size(); ++i) {
+    if (words[i] == 0) continue;
+    const PlanStep& step = plan_.steps_[i];
+    Specs inputs;
+    for (ValueId id : step.node.inputs) {
+      inputs.push_back(id == kAbsent ? TensorSpec{.absent = true} : plan_.graph_.values()[id].spec);
+    }
+    if (step.kernel->explain) step.kernel->explain(step.node.op.get(), inputs, words[i]);
+    fail(ErrorCode::internal, step.kernel->op, " left a fault that it does not explain");
+  }
 }
 
 }  // namespace instaseg

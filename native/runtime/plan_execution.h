@@ -17,7 +17,9 @@ class Execution {
   /// The memory of a value; an alias has its root's.
   TensorView resolve(ValueId id) const;
   /// Calls the kernel of a step.
-  void run_step(size_t index, char* workspace);
+  void run_step(size_t index, char* workspace, uint64_t* fault = nullptr);
+  /// Throws what the fault words of the steps mean, if one is not 0.
+  void check_faults(const std::vector<uint64_t>& words) const;
   void check_cancelled() const;
 
   /// Per value; aliases are left out.

@@ -31,6 +31,8 @@ Plan::BackendState::BackendState(const Plan& plan)
     io_offsets_[id] = bytes_;
     bytes_ += align(std::max<int64_t>(values[id].spec.bytes(), 1));
   }
+  faults_offset_ = bytes_;
+  bytes_ += align(static_cast<int64_t>(plan.steps_.size() * sizeof(uint64_t)));
   const auto dynamic =
       std::find_if(plan.steps_.begin(), plan.steps_.end(), [](const PlanStep& step) { return step.dynamic; });
   recorded_steps = static_cast<size_t>(dynamic - plan.steps_.begin());
@@ -49,6 +51,7 @@ void Plan::BackendState::place() {
     if (io_offsets_[id] >= 0 || plan_.offsets_[id] >= 0) addresses[id] = block(values[id].spec.bytes());
   }
   for (size_t i = 0; i < workspaces.size(); ++i) workspaces[i] = block(plan_.steps_[i].workspace_bytes);
+  faults = reinterpret_cast<uint64_t*>(block(static_cast<int64_t>(plan_.steps_.size() * sizeof(uint64_t))));
 }
 
 void Plan::BackendState::poison() const {
@@ -66,6 +69,7 @@ void Plan::BackendState::place() {
     addresses[id] = offset >= 0 ? base_ + offset : nullptr;
   }
   for (size_t i = 0; i < workspaces.size(); ++i) workspaces[i] = base_ + plan_.steps_[i].workspace_offset;
+  faults = reinterpret_cast<uint64_t*>(base_ + faults_offset_);
 }
 
 void Plan::BackendState::poison() const { backend_.fill(base_, 0xff, static_cast<size_t>(plan_.arena_bytes_)); }
@@ -133,6 +137,7 @@ void Plan::run_on_backend(Run& run, ThreadPool& pool) const {
     }
     const auto clear = [&] {
       if (poison_requested()) state.poison();
+      backend.fill(state.faults, 0, steps_.size() * sizeof(uint64_t));
       // Rows past a count are never written; a caller must not see what the memory held before.
       for (size_t id = 0; id < values.size(); ++id) {
         if (offsets_[id] != kOwnMemory || values[id].spec.shape.dynamic()) continue;
@@ -141,7 +146,7 @@ void Plan::run_on_backend(Run& run, ThreadPool& pool) const {
       }
     };
     const auto step = [&](size_t i) {
-      execution.run_step(i, state.workspaces[i]);
+      execution.run_step(i, state.workspaces[i], state.faults + i);
       if (run.profile) backend.mark();
     };
     const auto compute = [&] {
@@ -168,7 +173,10 @@ void Plan::run_on_backend(Run& run, ThreadPool& pool) const {
       run.outputs.push_back({view.dtype, view.shape, std::make_shared<Buffer>(backend.staging()->allocate(bytes))});
       if (bytes) backend.download(run.outputs.back().buffer->data(), view.data, bytes);
     }
+    std::vector<uint64_t> faults(steps_.size());
+    backend.download(faults.data(), state.faults, faults.size() * sizeof(uint64_t));
     backend.synchronize();
+    execution.check_faults(faults);
     if (run.profile) run.step_milliseconds = backend.mark_intervals();
     execution.check_cancelled();
   } catch (...) {

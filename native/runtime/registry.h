@@ -61,6 +61,9 @@ struct KernelContext {
   /// Null on the CPU. Rows queue their kernels on its stream, and nothing else: they are recorded and replayed. Only
   /// rows with outputs of dynamic shape, which are never recorded, may download and synchronise.
   Backend* backend = nullptr;
+  /// On an accelerator: device memory, 0 when the run begins. A kernel that finds wrong values in its inputs skips them
+  /// and leaves here a number other than 0, which the run hands to the row's `explain`.
+  uint64_t* fault = nullptr;
 
   void parallel_for(int64_t count, int64_t grain, const ThreadPool::Body& body) const {
     pool.parallel_for(count, grain, body, cancel);
@@ -93,6 +96,8 @@ struct KernelRow {
   /// `weight` is in host memory.
   std::function<std::shared_ptr<const void>(const void* op, const TensorView& weight, const PackContext& context)> pack;
   std::function<void(const void* op, const KernelContext& context)> run;
+  /// Throws what a fault that `run` left means; rows without one leave none.
+  std::function<void(const void* op, const Specs& inputs, uint64_t fault)> explain;
 };
 
 /// What a device offers to kernels.
@@ -158,6 +163,7 @@ struct Kernel {
   std::string (*pack_key)(const Op& op, const Specs& inputs) = nullptr;
   std::shared_ptr<const void> (*pack)(const Op& op, const TensorView& weight, const PackContext& context) = nullptr;
   void (*run)(const Op& op, const KernelContext& context) = nullptr;
+  void (*explain)(const Op& op, const Specs& inputs, uint64_t fault) = nullptr;
 };
 
 template <class Op>
@@ -183,6 +189,9 @@ struct KernelRegistration {
       row.pack = [f = k.pack](const void* op, const TensorView& weight, const PackContext& context) {
         return f(cast(op), weight, context);
       };
+    }
+    if (k.explain) {
+      row.explain = [f = k.explain](const void* op, const Specs& in, uint64_t fault) { f(cast(op), in, fault); };
     }
     row.run = [f = k.run](const void* op, const KernelContext& context) { f(cast(op), context); };
     Registry::instance().add_kernel(std::move(row));
