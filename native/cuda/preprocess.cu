@@ -145,16 +145,19 @@ size_t workspace(const Preprocess& op, const Specs&, const Specs& outputs, int) 
   return static_cast<size_t>(std::min(kImages, outputs[0].shape[0]) * (op.height + op.width)) * sizeof(LinearTap);
 }
 
-void explain(const Preprocess& op, const Specs&, uint64_t word) {
+void explain(const Preprocess& op, const Specs& inputs, uint64_t word) {
   const Fault fault(word);
+  const Shape& shape = inputs[static_cast<size_t>(fault.element) + 1].shape;
   switch (fault.value) {
     case kOther:
-      fail(ErrorCode::shape, Preprocess::name, ": image ", fault.element, " has another shape than its sizes say");
+      fail(ErrorCode::shape, Preprocess::name, ": image ", fault.element, " has shape ", shape,
+           ", its sizes say another");
     case kNoPixels:
-      fail(ErrorCode::shape, Preprocess::name, ": image ", fault.element, " has no pixels or too many");
+      fail(ErrorCode::shape, Preprocess::name, ": image ", fault.element, " of shape ", shape,
+           " has no pixels or too many");
     default:
-      fail(ErrorCode::shape, Preprocess::name, ": image ", fault.element,
-           " resized as its sizes say does not fit the batch of ", op.height, " x ", op.width);
+      fail(ErrorCode::shape, Preprocess::name, ": image ", fault.element, " of shape ", shape,
+           ", resized as its sizes say, does not fit the batch of ", op.height, " x ", op.width);
   }
 }
 

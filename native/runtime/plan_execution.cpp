@@ -71,6 +71,7 @@ void Execution::check_faults(const std::vector<uint64_t>& words) const {
     Specs inputs;
     for (ValueId id : step.node.inputs) {
       inputs.push_back(id == kAbsent ? TensorSpec{.absent = true} : plan_.graph_.values()[id].spec);
+      if (id != kAbsent) inputs.back().shape = resolve(id).shape;
     }
     if (step.kernel->explain) step.kernel->explain(step.node.op.get(), inputs, words[i]);
     fail(ErrorCode::internal, step.kernel->op, " left a fault that it does not explain");

@@ -96,7 +96,7 @@ struct KernelRow {
   /// `weight` is in host memory.
   std::function<std::shared_ptr<const void>(const void* op, const TensorView& weight, const PackContext& context)> pack;
   std::function<void(const void* op, const KernelContext& context)> run;
-  /// Throws what a fault that `run` left means; rows without one leave none.
+  /// Throws what a fault that `run` left means (`inputs` with the shapes of that run); rows without one leave none.
   std::function<void(const void* op, const Specs& inputs, uint64_t fault)> explain;
 };
 
