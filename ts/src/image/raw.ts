@@ -38,7 +38,8 @@ function checkLayout(raw: RawImage): Layout {
     throw new InstasegError('ERR_IMAGE', `raw image: ${what}`);
   };
   const isSize = (value: unknown): boolean => Number.isSafeInteger(value) && (value as number) > 0;
-  if (!isSize(width) || !isSize(height)) fail(`expected whole width and height above 0, received ${String(width)}x${String(height)}`);
+  if (!isSize(width) || !isSize(height))
+    fail(`expected whole width and height above 0, received ${String(width)}x${String(height)}`);
   if (![1, 2, 3, 4].includes(channels)) fail(`expected 1, 2, 3 or 4 channels, received ${String(channels)}`);
 
   const { stride = width * channels } = raw;
