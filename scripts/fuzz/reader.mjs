@@ -63,3 +63,5 @@ parentPort.on('message', async ({ target, file }) => {
     });
   }
 });
+
+parentPort.postMessage('ready');

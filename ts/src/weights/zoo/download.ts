@@ -138,8 +138,9 @@ async function startOf(
   { url }: Download,
   partial: PartialFile,
 ): Promise<number> {
-  if (headers['content-encoding'] !== undefined && headers['content-encoding'] !== 'identity') {
-    throw new InstasegError('ERR_DOWNLOAD', `${url}: the server packed the file with ${headers['content-encoding']}`);
+  const { 'content-encoding': encoding = 'identity' } = headers;
+  if ((status === 200 || status === 206) && encoding !== 'identity') {
+    throw new InstasegError('ERR_DOWNLOAD', `${url}: the server packed the file with ${encoding}`);
   }
   if (status === 200) return 0;
   if (status === 206) {
@@ -178,7 +179,7 @@ async function receive(
   { url, expected, timeout, onProgress }: Download,
   progress: { bytes: number },
 ): Promise<void> {
-  const limit = expected.bytes ?? bytes ?? MAX_BYTES;
+  const limit = expected.bytes ?? MAX_BYTES;
   const total = bytes ?? expected.bytes;
   let head = Buffer.alloc(0);
   const pace = new Pace(timeout);
@@ -191,8 +192,9 @@ async function receive(
     }
     // After a look at the first bytes, which say more.
     const size = Math.max(bytes ?? 0, start + progress.bytes + chunk.length);
-    if (head.length >= HEAD_BYTES && size > limit) {
-      throw checkpointError(url, `has ${bytes === undefined ? `over ${limit}` : bytes} bytes, expected ${limit}`);
+    if (size > limit && (start > 0 || head.length >= HEAD_BYTES)) {
+      const has = bytes === undefined ? `over ${limit}` : bytes;
+      throw checkpointError(url, `has ${has} bytes, expected ${expected.bytes === undefined ? 'less' : limit}`);
     }
     await writeAll(out, chunk, start + progress.bytes);
     progress.bytes += chunk.length;

@@ -157,5 +157,5 @@ function describeFailure(host: string, error: unknown, timeout: number): Error {
       cause: error,
     });
   }
-  return new TransientError(`The connection to ${host} failed (${code || message})`, undefined, { cause: error });
+  return new TransientError(`The connection to ${host} failed (${message || code})`, undefined, { cause: error });
 }

@@ -169,6 +169,32 @@ test.serial('a web page, a Git LFS pointer, nothing: the error says what came in
   }
 });
 
+test.serial('an answer without end is ended, also where a download goes on', async (t) => {
+  await using server = await serve(FILE, [
+    { cutAfter: 1_000_000 },
+    // More than is missing, for any range.
+    { status: 206, body: checkpointBytes(5_000_000), headers: { 'content-range': 'bytes 1000000-/*' }, chunked: true },
+  ]);
+  using cache = new Cache();
+  await failure(
+    t,
+    cache.pull(modelAt(server.url, FACTS)),
+    'ERR_CHECKPOINT',
+    /has over 3000000 bytes, expected 3000000$/,
+  );
+  t.deepEqual(cache.files(), []);
+  await using huge = await serve(FILE, [{ headers: { 'content-length': String(5e12) } }]);
+  await failure(t, cache.pull(modelAt(huge.url)), 'ERR_CHECKPOINT', /has 5000000000000 bytes, expected less$/);
+});
+
+test.serial('a packed answer is refused; an error page may be packed', async (t) => {
+  const headers = { 'content-encoding': 'gzip' };
+  await using server = await serve(FILE, [{ headers }, { status: 404, headers }]);
+  using cache = new Cache();
+  await failure(t, cache.pull(modelAt(server.url)), 'ERR_DOWNLOAD', /packed the file with gzip/);
+  await failure(t, cache.pull(modelAt(server.url)), 'ERR_DOWNLOAD', /The server answered 404/);
+});
+
 test.serial('redirects are followed, also relative ones; a circle is not', async (t) => {
   await using server = await serve(FILE, [
     { status: 302, headers: { location: '/elsewhere' } },
