@@ -18,8 +18,9 @@ export interface ZooModel {
    * statement is checked, where it makes one (`X-Linked-Etag`).
    */
   readonly checksum: { readonly algorithm: 'sha256' | 'md5'; readonly digits: string } | undefined;
+  /** Of the weights, as their authors state it. */
   readonly licence: string;
-  /** Page that says so, and that the figures come from. */
+  /** Page that the figures come from. */
   readonly source: string;
   /** Published COCO mask AP in percent, and the images that it was measured on. */
   readonly maskAp: number;
@@ -56,7 +57,7 @@ const TORCHVISION: readonly ZooModel[] = [
   ...model,
   family: 'torchvision',
   checksum: { algorithm: 'sha256', digits: sha256 },
-  licence: 'BSD-3-Clause (torchvision)',
+  licence: 'none stated (code: BSD-3-Clause)',
   source: `https://docs.pytorch.org/vision/stable/models/generated/torchvision.models.detection.${model.name}.html`,
   split: 'val2017',
 }));
@@ -96,7 +97,7 @@ const DETECTRON2: readonly ZooModel[] = [
   family: 'detectron2',
   url: `https://dl.fbaipublicfiles.com/detectron2/COCO-InstanceSegmentation/${config}/${id}/model_final_${md5}.pkl`,
   checksum: { algorithm: 'md5', digits: md5 },
-  licence: 'CC BY-SA 3.0 (detectron2 model zoo)',
+  licence: 'CC BY-SA 3.0',
   source: 'https://github.com/facebookresearch/detectron2/blob/main/MODEL_ZOO.md',
   split: 'val2017',
   ...figures,
@@ -119,7 +120,7 @@ const YOLACT: readonly ZooModel[] = [
   url: `https://huggingface.co/dbolya/${model.name.replaceAll('_', '-')}/resolve/main/${model.name}_54_800000.pth`,
   bytes: undefined,
   checksum: undefined,
-  licence: 'MIT (YOLACT)',
+  licence: 'MIT',
   source: 'https://github.com/dbolya/yolact#evaluation',
   boxAp: undefined,
   split: 'test-dev',

@@ -12,6 +12,7 @@ import { serve, startProxy } from './server.js';
 import { Cache, checkpointBytes, modelAt, sha256 } from './support.js';
 
 const CHILD = join(__dirname, 'pull-child.js');
+/** A self-signed certificate of localhost and 127.0.0.1 for a hundred years, by `openssl req -x509`. */
 const TLS = resolve(__dirname, '../../../../ts/test/fixtures/tls');
 const FILE = checkpointBytes(2_000_000);
 const FACTS = { bytes: FILE.length, checksum: { algorithm: 'sha256', digits: sha256(FILE) } } as const;
