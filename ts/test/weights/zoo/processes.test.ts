@@ -60,7 +60,7 @@ test.serial('what a killed process left, another goes on with', async (t) => {
   using cache = new Cache();
   const model = modelAt(server.url, FACTS);
   const options = { cacheDir: cache.folder };
-  const times = { lockStale: 600 };
+  const times = { lockStale: 3000 };
   const first = pullInChild(model, options, times);
   while ((statSync(`${cache.file}.partial`, { throwIfNoEntry: false })?.size ?? 0) < 500_000) await sleep(10);
   const second = pullInChild(model, options, times);
@@ -75,14 +75,14 @@ test.serial('what a killed process left, another goes on with', async (t) => {
 test('a lock is held by one, and taken over only when it is stale', async (t) => {
   using cache = new Cache();
   const path = join(cache.folder, 'a.lock');
-  const first = await lock(path, { stale: 200 });
+  const first = await lock(path, { stale: 3000 });
   let second = 'waiting';
   let waits = 0;
-  const taking = lock(path, { stale: 200, onWait: () => waits++ }).then((held) => {
+  const taking = lock(path, { stale: 3000, onWait: () => waits++ }).then((held) => {
     second = 'held';
     return held;
   });
-  await sleep(600); // renewed all the time
+  await sleep(3500); // renewed all the time
   t.is(second, 'waiting');
   await first.release();
   const held = await taking;
@@ -105,7 +105,7 @@ test('a lock is held by one, and taken over only when it is stale', async (t) =>
 });
 
 test.serial('a process that loses its lock waits for the one that has it', async (t) => {
-  await using server = await serve(FILE, [{ pieceBytes: 100_000, pieceDelay: 60 }]);
+  await using server = await serve(FILE, [{ pieceBytes: 100_000, pieceDelay: 300 }]);
   using cache = new Cache();
   const path = `${cache.file}.lock`;
   const model = modelAt(server.url, FACTS);

@@ -21,6 +21,8 @@ export interface Behaviour {
   readonly noRanges?: boolean;
   /** Neither ETag nor Last-Modified. */
   readonly noValidator?: boolean;
+  /** Sends so many bytes more than there are. */
+  readonly extraBytes?: number;
   /** No Content-Length. */
   readonly chunked?: boolean;
   /** Does not answer. */
@@ -57,7 +59,10 @@ export async function serve(file: Buffer, behaviours: readonly Behaviour[] = [{}
       from === undefined || behaviour.noRanges || (ifRange !== undefined && ifRange !== etag) ? 0 : Number(from);
     const unsatisfiable = start > 0 && start >= whole.length;
     const status = behaviour.status ?? (unsatisfiable ? 416 : start > 0 ? 206 : 200);
-    const body = status >= 300 && behaviour.body === undefined ? Buffer.alloc(0) : whole.subarray(start);
+    const body =
+      status >= 300 && behaviour.body === undefined
+        ? Buffer.alloc(0)
+        : Buffer.concat([whole.subarray(start), Buffer.alloc(behaviour.extraBytes ?? 0)]);
     response.writeHead(status, {
       ...(!behaviour.chunked && { 'content-length': String(body.length) }),
       ...(!behaviour.noValidator && { etag }),
@@ -76,7 +81,7 @@ export async function serve(file: Buffer, behaviours: readonly Behaviour[] = [{}
       response.end();
       return;
     }
-    // What has been sent has arrived by then, so that tests can tell how much.
+    // Most of what has been sent has arrived by then.
     await sleep(100);
     response.destroy();
   };
