@@ -31,6 +31,17 @@ export {
 export type { CheckpointFormat } from './weights/checkpoint.js';
 export type { ConfigOverrides, MaskRcnnConfig, ModelConfig, YolactConfig } from './weights/families/config.js';
 
+// Published checkpoints.
+export {
+  pullWeights,
+  type PulledWeights,
+  type PullOptions,
+  type PullProgress,
+  type ZooOptions,
+} from './weights/zoo/pull.js';
+export { listZoo, type ZooModel } from './weights/zoo/manifest.js';
+export { cacheDirectory } from './weights/zoo/cache.js';
+
 // Evaluation.
 export {
   evaluateCoco,

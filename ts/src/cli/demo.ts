@@ -54,7 +54,7 @@ The weights are random: WHAT WAS "DETECTED" MEANS NOTHING. It shows that everyth
 ${model.device} (${model.deviceInfo.threads} threads, ${model.deviceInfo.isa}). For real objects, get trained weights.
 
 ${TRAINED_WEIGHTS}
-Then: instaseg segment photo.jpg --weights FILE --overlay drawn.png`);
+Then: instaseg segment photo.jpg --weights FILE_OR_NAME --overlay drawn.png`);
     return EXIT.ok;
   } finally {
     await model.dispose();

@@ -3,7 +3,6 @@ import { basename } from 'node:path';
 import { InvalidArgumentError, Option } from 'commander';
 import {
   evaluateCoco,
-  load,
   loadCocoDataset,
   loadCocoResults,
   type CocoDataset,
@@ -13,6 +12,7 @@ import {
 import { formatCategories, formatStats, writeReport } from './eval-report.js';
 import { firstImages, runOverDataset, type RunFlags } from './eval-run.js';
 import { EXIT, step, usageError, type ExitCode } from './exit.js';
+import { loadModel } from './load-model.js';
 import { classNamesOption, deviceOption, fraction, integer, isaOption, modelOption, threadsOption } from './options.js';
 import type { AddCommand, Context } from './program.js';
 import { printable } from './terminal.js';
@@ -64,7 +64,7 @@ export const addEvalCommand: AddCommand = (program, context, done) => {
       new Option('--results <dt.json>', 'detections to measure, a COCO results array ...').conflicts(MODEL_ONLY),
     )
     .option('--images <dir>', '... or the folder of the images, to run a model over them ...')
-    .option('--weights <file>', '... with these weights: safetensors, or a PyTorch checkpoint (.pth)')
+    .option('--weights <file|name>', '... with these weights: a file as for segment, or the name of a model')
     .option('--iou-type <types>', 'bbox, segm or bbox,segm; by default what the results have', iouTypes)
     .option('--no-categories', 'let any detection match any object')
     .option('--max-images <n>', 'only the first images, by id', integer(1, Number.MAX_SAFE_INTEGER))
@@ -156,7 +156,7 @@ async function detections(
   }
   const { device, threads, isa, classNames, model: name } = flags;
   const options = { device, threads, isa, classNames, model: name, signal };
-  const model = await step(EXIT.model, load(source.weights, options));
+  const model = await loadModel(source.weights, options, terminal);
   try {
     const { config, deviceInfo } = model;
     terminal.detail(`model   ${config.model} (${config.family}), ${config.numClasses - 1} classes`);

@@ -8,14 +8,16 @@ import { addDevicesCommand } from './devices.js';
 import { addEvalCommand } from './eval.js';
 import { CommandFailure, EXIT, type ExitCode } from './exit.js';
 import { addInspectCommand } from './inspect.js';
+import { addPullCommand } from './pull.js';
 import { addSegmentCommand } from './segment.js';
 import type { Terminal } from './terminal.js';
 
 const HELP = `
 Examples:
   $ instaseg demo                                          a try-out that needs nothing
-  $ instaseg segment street.jpg --weights mask.safetensors --overlay street-masks.png
+  $ instaseg segment street.jpg --weights maskrcnn_resnet50_fpn --overlay street-masks.png
   $ instaseg segment photos/*.jpg --weights mask.safetensors --json results.json --overlay drawn/
+  $ instaseg pull yolact_plus_resnet50                     published weights, into the cache
   $ instaseg convert maskrcnn_resnet50_fpn_coco-bf2d0c1e.pth -o mask.safetensors
   $ instaseg inspect yolact_plus_resnet50_54_800000.pth
   $ instaseg eval --annotations instances_val2017.json --images val2017 --weights mask.safetensors
@@ -25,7 +27,7 @@ Exit codes:
   0    everything worked
   1    an image failed (the others were processed nevertheless), or a result could not be written
   2    wrong usage
-  3    the model could not be loaded or converted, or its device is not available
+  3    the model could not be downloaded, loaded or converted, or its device is not available
   130  interrupted`;
 
 /** What commands share. */
@@ -39,6 +41,7 @@ export type AddCommand = (program: Command, context: Context, done: (code: ExitC
 
 const COMMANDS: readonly AddCommand[] = [
   addSegmentCommand,
+  addPullCommand,
   addConvertCommand,
   addInspectCommand,
   addEvalCommand,

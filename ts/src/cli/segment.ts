@@ -2,7 +2,6 @@
 import { Option } from 'commander';
 import {
   InstasegError,
-  load,
   type DeviceOptions,
   type InstanceSegmenter,
   type LoadOptions,
@@ -10,6 +9,7 @@ import {
 } from '../index.js';
 import { CommandFailure, EXIT, step, usageError, type ExitCode } from './exit.js';
 import { openJson, type JsonOutput } from './json-output.js';
+import { loadModel } from './load-model.js';
 import { classNamesOption, deviceOption, fraction, integer, isaOption, modelOption, threadsOption } from './options.js';
 import { overlayTargets } from './overlay-target.js';
 import type { AddCommand, Context } from './program.js';
@@ -42,10 +42,9 @@ interface SegmentFlags
 
 /** Where trained weights come from. */
 export const TRAINED_WEIGHTS = `Ways to get weights:
-  - download one of torchvision's published Mask R-CNN checkpoints (about 180 MB) and pass the file:
-      https://download.pytorch.org/models/maskrcnn_resnet50_fpn_coco-bf2d0c1e.pth
-      https://download.pytorch.org/models/maskrcnn_resnet50_fpn_v2_coco-73cbd019.pth
-  - convert a checkpoint of your own:  instaseg convert model.pth -o model.safetensors`;
+  - name one of the published models; it is downloaded once (about 180 MB):  --weights maskrcnn_resnet50_fpn
+      "instaseg pull --list" shows which there are
+  - convert a checkpoint of your own:     instaseg convert model.pth -o model.safetensors`;
 
 const RANDOM_WEIGHTS = '  - try it out with random weights:    instaseg demo';
 
@@ -61,7 +60,7 @@ export const addSegmentCommand: AddCommand = (program, context, done) => {
     .summary('find the objects in images')
     .description('Find the objects in images')
     .argument('<image...>', 'image files (JPEG, PNG, WebP, GIF, TIFF, AVIF)')
-    .option('--weights <file>', 'the model: safetensors, or a PyTorch checkpoint (.pth)')
+    .option('--weights <file|name>', 'the model: safetensors, a PyTorch checkpoint (.pth), or a name ("pull --list")')
     .addOption(deviceOption())
     .addOption(threadsOption())
     .addOption(isaOption())
@@ -128,7 +127,9 @@ function requireWeights(weights: string | undefined): string {
     );
   }
   if (/^https?:/i.test(weights)) {
-    throw usageError(`--weights has to be a file, received ${weights}; download it first: curl -LO ${weights}`);
+    throw usageError(
+      `--weights has to be a file or the name of a model, received ${weights}; download it first: curl -LO ${weights}`,
+    );
   }
   return weights;
 }
@@ -139,7 +140,7 @@ async function openModel(
   { terminal, signal }: Context,
 ): Promise<InstanceSegmenter> {
   const started = performance.now();
-  const model = await step(EXIT.model, load(weights, { device, threads, isa, classNames, model: name, signal }));
+  const model = await loadModel(weights, { device, threads, isa, classNames, model: name, signal }, terminal);
   const { config, deviceInfo } = model;
   terminal.detail(`model   ${config.model} (${config.family}), ${config.numClasses - 1} classes`);
   terminal.detail(`device  ${deviceInfo.name}, ${deviceInfo.threads} threads, ${deviceInfo.isa}`);

@@ -48,6 +48,11 @@ export class Terminal {
     if (this.verbose) this.error(line);
   }
 
+  /** A line about what happens, on stderr. */
+  note(line: string): void {
+    if (!this.quiet) this.error(line);
+  }
+
   /** A line that even --quiet shows. */
   error(line: string): void {
     this.#aside(() => process.stderr.write(`${line}\n`));
@@ -128,7 +133,10 @@ export function formatDuration(milliseconds: number): string {
 
 /** Rows of cells in columns; those of `right` are aligned to the right. */
 export function formatTable(rows: readonly (readonly string[])[], right: readonly number[] = []): string {
-  const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)));
+  // Not Math.max(...lengths): the rows may be more than the arguments that a call takes.
+  const widths = (rows[0] ?? []).map((_, column) =>
+    rows.reduce((width, row) => Math.max(width, row[column]!.length), 0),
+  );
   const line = (row: readonly string[]): string =>
     row.map((cell, i) => (right.includes(i) ? cell.padStart(widths[i]!) : cell.padEnd(widths[i]!))).join('  ');
   return rows.map((row) => `  ${line(row)}`.trimEnd()).join('\n');

@@ -38,12 +38,13 @@ function checkLayout(raw: RawImage): Layout {
     throw new InstasegError('ERR_IMAGE', `raw image: ${what}`);
   };
   const isSize = (value: unknown): boolean => Number.isSafeInteger(value) && (value as number) > 0;
-  if (!isSize(width) || !isSize(height)) fail(`expected whole width and height above 0, received ${width}x${height}`);
+  if (!isSize(width) || !isSize(height))
+    fail(`expected whole width and height above 0, received ${String(width)}x${String(height)}`);
   if (![1, 2, 3, 4].includes(channels)) fail(`expected 1, 2, 3 or 4 channels, received ${String(channels)}`);
 
   const { stride = width * channels } = raw;
   if (!isSize(stride) || stride < width * channels)
-    fail(`expected a stride of at least ${width * channels} elements (width * channels), received ${stride}`);
+    fail(`expected a stride of at least ${width * channels} elements (width * channels), received ${String(stride)}`);
   const needed = stride * (height - 1) + width * channels;
   const wanted = `${needed} elements for ${width}x${height} with ${channels} channels`;
   // Without a stride a longer array is a mistake too: most likely another number of channels.

@@ -6,11 +6,13 @@ import { InstasegError } from '../runtime/errors.js';
 import { requireOneOf, requireSignal } from '../runtime/validate.js';
 import type { ConfigOverrides } from '../weights/families/config.js';
 import { loadCheckpoint } from '../weights/load.js';
+import type { PullProgress, ZooOptions } from '../weights/zoo/pull.js';
+import { resolveWeights } from '../weights/zoo/resolve.js';
 import { PRECISIONS, type Precision, type SegmenterOptions } from './options.js';
 import { networkOf } from './registry.js';
 import { InstanceSegmenter } from './segmenter.js';
 
-export interface LoadOptions extends DeviceOptions, SegmenterOptions, ConfigOverrides {
+export interface LoadOptions extends DeviceOptions, SegmenterOptions, ConfigOverrides, ZooOptions {
   /** Where to run: a name, opened for this model alone, or a device that is shared and stays the caller's. */
   readonly device?: DeviceName | Device | undefined;
   /**
@@ -20,6 +22,8 @@ export interface LoadOptions extends DeviceOptions, SegmenterOptions, ConfigOver
   readonly precision?: Precision | undefined;
   /** Expected SHA-256 of the file, or its first 8 to 63 hex digits: another file is ERR_CHECKPOINT. */
   readonly sha256?: string | undefined;
+  /** Called while the weights are downloaded, which a model's name does where the cache does not have them. */
+  readonly onDownload?: ((progress: PullProgress) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -33,20 +37,24 @@ function requirePrecision(device: Device, precision: Precision): void {
 }
 
 /**
- * Loads a model from a checkpoint file: safetensors, or PyTorch's formats (.pth), the one before 1.6 included. Family and configuration come from
- * the metadata that `instaseg convert` writes, else from the tensors' names and shapes.
+ * Loads a model by the name of its published checkpoint (`listZoo`), which is downloaded once and then kept in a cache, or
+ * from a checkpoint file: safetensors, or PyTorch's formats (.pth), the one before 1.6 included. Family and
+ * configuration come from the metadata that `instaseg convert` writes, else from the tensors' names and shapes. A file
+ * never leads to the network.
  *
- *     const model = await load('maskrcnn_resnet50_fpn_coco-bf2d0c1e.pth', { device: 'auto' });
+ *     const model = await load('maskrcnn_resnet50_fpn');
+ *     const model = await load('fine-tuned.safetensors', { device: 'auto' });
  *
- * @throws InstasegError ERR_FILE, ERR_CHECKPOINT, ERR_CHECKPOINT_UNSAFE, ERR_WEIGHTS, ERR_DEVICE_UNAVAILABLE
+ * @throws InstasegError ERR_FILE, ERR_DOWNLOAD, ERR_CHECKPOINT, ERR_CHECKPOINT_UNSAFE, ERR_WEIGHTS, ERR_DEVICE_UNAVAILABLE
  */
 export async function load(source: string | URL, options: LoadOptions = {}): Promise<InstanceSegmenter> {
   const signal = requireSignal(options.signal);
   signal?.throwIfAborted();
   const precision = options.precision === undefined ? 'f32' : requireOneOf('precision', options.precision, PRECISIONS);
+  const file = await resolveWeights(source, { ...options, onProgress: options.onDownload });
   // Loading sharp blocks the event loop for a while: now, rather than in the first call of segment.
   await loadSharp();
-  const checkpoint = await loadCheckpoint(source, { ...options, ...(signal && { signal }) });
+  const checkpoint = await loadCheckpoint(file, { ...options, ...(signal && { signal }) });
   try {
     const shared = options.device instanceof Device ? options.device : undefined;
     const device = shared ?? (await Device.open((options.device as DeviceName | undefined) ?? 'auto', options));

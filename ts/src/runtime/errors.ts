@@ -16,6 +16,7 @@ export type ErrorCode =
   | 'ERR_DISPOSED'
   | 'ERR_IMAGE'
   | 'ERR_FILE'
+  | 'ERR_DOWNLOAD'
   | 'ERR_ADDON'
   | 'ERR_INTERNAL';
 

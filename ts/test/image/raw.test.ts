@@ -94,6 +94,8 @@ test('layouts that do not fit are refused', async (t) => {
   await refuse(t, { data, width: 0, height: 0 }, /width and height above 0, received 0x0/);
   await refuse(t, { data, width: 1.5, height: 2 }, /received 1.5x2/);
   await refuse(t, { data, width: -2, height: 2 }, /received -2x2/);
+  await refuse(t, { data, width: Symbol('w') as never, height: 2 }, /received Symbol\(w\)x2/);
+  await refuse(t, { data, width: 2, height: 2, stride: Symbol('s') as never }, /stride .* received Symbol\(s\)/);
   await refuse(t, { data, width: '2', height: 2 }, /above 0/);
   await refuse(t, { data, width: 2, height: 2 }, /expected 16 elements for 2x2 with 4 channels, received 12/);
   await refuse(t, { data, width: 2, height: 2, channels: 1 }, /expected 4 elements.*received 12/);

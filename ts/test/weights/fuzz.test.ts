@@ -3,12 +3,14 @@ import path from 'node:path';
 import { promisify } from 'node:util';
 import test from 'ava';
 
-test('damaged checkpoints are read or refused, quickly and in little memory', async (t) => {
+test('damaged files are read or refused with typed errors, quickly and in little memory', async (t) => {
   const root = path.resolve(__dirname, '../../..');
-  const script = path.join(root, 'scripts/fuzz-checkpoints.mjs');
-  const run = promisify(execFile)(process.execPath, [script, '--seconds', '20', '--seed', '20']);
+  const script = path.join(root, 'scripts/fuzz/main.mjs');
+  const run = promisify(execFile)(process.execPath, [script, '--seconds', '15', '--seed', '20']);
   const { stdout } = await run.catch((error: Error & { stdout: string }) => ({
     stdout: `${error.stdout}${error.message}`,
   }));
-  t.regex(stdout, /^ERR_CHECKPOINT \d+, ERR_CHECKPOINT_UNSAFE \d+, read \d+; .*\nseed 20: \d+ cases, \d+ a second\n$/);
+  const codes = ['ERR_ARGUMENT', 'ERR_CHECKPOINT', 'ERR_CHECKPOINT_UNSAFE', 'ERR_IMAGE', 'read'];
+  const counts = codes.map((code) => `${code} \\d+`).join(', ');
+  t.regex(stdout, new RegExp(`^${counts}; .*\\nseed 20: \\d+ cases, \\d+ a second, \\d+ outcomes\\n$`));
 });

@@ -109,13 +109,13 @@ interface Part {
   readonly bytes: Buffer;
 }
 
-/** A state dict of floats with a storage for each tensor, called "0", "1" ... */
-export const stateDict = (parts: readonly Part[]): Buffer =>
+/** A state dict of floats with a storage for each tensor, called "0", "1" ...; `view` as for `storage`. */
+export const stateDict = (parts: readonly Part[], view = 'N'): Buffer =>
   pickle(
     dict(
       parts.map(({ name, shape, bytes }, i) => {
         const strides = shape.map((_, axis) => shape.slice(axis + 1).reduce((product, size) => product * size, 1));
-        return [name, tensor(0, 0, shape, strides, storage(bytes.length / 4, String(i), 'N'))];
+        return [name, tensor(0, 0, shape, strides, storage(bytes.length / 4, String(i), view))];
       }),
     ),
   );
