@@ -1,6 +1,6 @@
 /** instaseg convert: a checkpoint becomes a safetensors file that says what it is. */
 import { resolve } from 'node:path';
-import { convertCheckpoint } from '../index.js';
+import { convertCheckpoint, objectNames } from '../index.js';
 import { EXIT, step, usageError } from './exit.js';
 import { classNamesOption, fromZero, modelOption } from './options.js';
 import type { AddCommand } from './program.js';
@@ -50,7 +50,7 @@ export const addConvertCommand: AddCommand = (program, { terminal, signal }, don
         const rows = [
           ['family', config.family],
           ['model', config.model],
-          ['classes', describeClasses(config.classNames.slice(1))],
+          ['classes', describeClasses(objectNames(config))],
           ['tensors', String(tensors)],
           ['size', `${bytes} bytes (${formatBytes(bytes)})`],
           ['written to', output],

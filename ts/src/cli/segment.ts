@@ -149,7 +149,7 @@ async function openModel(
 }
 
 function checkSizes(flags: SegmentFlags, { config }: InstanceSegmenter): void {
-  if (config.family !== 'torchvision') return; // the model itself refuses the flags
+  if (config.family === 'yolact') return; // the model itself refuses the flags
   const { minSize = config.image.minSize, maxSize = config.image.maxSize } = flags;
   if (minSize <= maxSize) return;
   const own = (value: unknown): string => (value === undefined ? ", the model's own" : '');
