@@ -10,8 +10,8 @@
 #include <optional>
 
 #include "cpu/groups.h"
-#include "cpu/linear_axis.h"
 #include "cpu/pillow_axis.h"
+#include "ops/linear_axis.h"
 
 namespace instaseg::cpu {
 namespace {
@@ -52,11 +52,8 @@ float normalised(const PreprocessPillow& op, int64_t c, float value) {
 
 /// One number of the resized f32 image.
 float linear_value(const TensorView& image, const Sizes& sizes, int64_t oy, int64_t ox, int64_t channel) {
-  const auto tap = [](int64_t i, int64_t input, int64_t output) {
-    return linear_tap(i, input, output, static_cast<float>(input) / static_cast<float>(output), false);
-  };
-  const LinearTap y = tap(oy, sizes.height, sizes.resized_height);
-  const LinearTap x = tap(ox, sizes.width, sizes.resized_width);
+  const LinearTap y = linear_tap(oy, sizes.height, sizes.resized_height);
+  const LinearTap x = linear_tap(ox, sizes.width, sizes.resized_width);
   const auto mixed = [&](int64_t row) {
     const float* pixels = image.f32() + row * sizes.width * 3 + channel;
     return x.first_weight * pixels[x.first * 3] + x.second_weight * pixels[x.second * 3];

@@ -20,7 +20,7 @@ import { configureMaskRcnn, describeDetection, type MaskRcnnProbe, reshapeRows }
 import type { Job, Network, NetworkInputs, NetworkOutputs } from './network.js';
 
 function record(
-  { sizes, images }: NetworkInputs,
+  { sizes, images, features: dtype }: NetworkInputs,
   jobs: readonly Job[],
   checkpoint: Parameters,
   config: Detectron2Config,
@@ -44,7 +44,7 @@ function record(
     }),
   );
   const body = resnet(
-    input,
+    ops.cast(input, dtype),
     parameters.scope('backbone.body'),
     config.backbone,
     epsilon,
