@@ -64,7 +64,7 @@ export const addEvalCommand: AddCommand = (program, context, done) => {
       new Option('--results <dt.json>', 'detections to measure, a COCO results array ...').conflicts(MODEL_ONLY),
     )
     .option('--images <dir>', '... or the folder of the images, to run a model over them ...')
-    .option('--weights <file>', '... with these weights: safetensors, or a PyTorch checkpoint (.pth)')
+    .option('--weights <file>', '... with these weights: safetensors, or a PyTorch checkpoint (.pth, .pkl)')
     .option('--iou-type <types>', 'bbox, segm or bbox,segm; by default what the results have', iouTypes)
     .option('--no-categories', 'let any detection match any object')
     .option('--max-images <n>', 'only the first images, by id', integer(1, Number.MAX_SAFE_INTEGER))

@@ -61,7 +61,7 @@ export const addSegmentCommand: AddCommand = (program, context, done) => {
     .summary('find the objects in images')
     .description('Find the objects in images')
     .argument('<image...>', 'image files (JPEG, PNG, WebP, GIF, TIFF, AVIF)')
-    .option('--weights <file>', 'the model: safetensors, or a PyTorch checkpoint (.pth)')
+    .option('--weights <file>', 'the model: safetensors, or a PyTorch checkpoint (.pth, .pkl)')
     .addOption(deviceOption())
     .addOption(threadsOption())
     .addOption(isaOption())

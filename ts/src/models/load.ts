@@ -33,8 +33,9 @@ function requirePrecision(device: Device, precision: Precision): void {
 }
 
 /**
- * Loads a model from a checkpoint file: safetensors, or PyTorch's formats (.pth), the one before 1.6 included. Family and configuration come from
- * the metadata that `instaseg convert` writes, else from the tensors' names and shapes.
+ * Loads a model from a checkpoint file: safetensors, PyTorch's formats (.pth), the one before 1.6 included, or a pickle
+ * of arrays (.pkl). Family and configuration come from the metadata that `instaseg convert` writes, else from the tensors'
+ * names and shapes.
  *
  *     const model = await load('maskrcnn_resnet50_fpn_coco-bf2d0c1e.pth', { device: 'auto' });
  *
