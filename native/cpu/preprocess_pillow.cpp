@@ -84,19 +84,19 @@ void reference(const PreprocessPillow& op, const KernelContext& context) {
     const bool eight_bits = image.dtype == DType::u8;
     const std::optional<Axes> axes = eight_bits ? std::optional<Axes>(sizes) : std::nullopt;
     const auto resampled = [&](int64_t row, int64_t ox, int64_t channel) {
-      const PillowAxis::Span span = axes->x.span(ox);
+      const PillowFilter::Span span = axes->x.span(ox);
       int32_t sum = kPillowHalf;
       for (int64_t k = 0; k < span.count; ++k) {
         const int64_t at = (row * sizes.width + span.first + k) * 3 + channel;
-        sum += image.as<uint8_t>()[at] * axes->x.weights_of(ox)[k];
+        sum += image.as<uint8_t>()[at] * axes->x.weights(ox)[k];
       }
       return pillow_pixel(sum);
     };
     const auto pillow_value = [&](int64_t oy, int64_t ox, int64_t channel) {
-      const PillowAxis::Span span = axes->y.span(oy);
+      const PillowFilter::Span span = axes->y.span(oy);
       int32_t sum = kPillowHalf;
       for (int64_t k = 0; k < span.count; ++k) {
-        sum += resampled(span.first + k, ox, channel) * axes->y.weights_of(oy)[k];
+        sum += resampled(span.first + k, ox, channel) * axes->y.weights(oy)[k];
       }
       return static_cast<float>(pillow_pixel(sum));
     };
@@ -124,8 +124,8 @@ constexpr int64_t kKept = 16;
 INSTASEG_INLINE void resample_row(const uint8_t* __restrict x, const PillowAxis& axis, int64_t width,
                                   uint8_t* __restrict y) {
   for (int64_t ox = 0; ox < width; ++ox) {
-    const PillowAxis::Span span = axis.span(ox);
-    const int32_t* weights = axis.weights_of(ox);
+    const PillowFilter::Span span = axis.span(ox);
+    const int32_t* weights = axis.weights(ox);
     const uint8_t* pixel = x + int64_t{span.first} * 3;
     int32_t s0 = kPillowHalf, s1 = kPillowHalf, s2 = kPillowHalf;
     for (int64_t k = 0; k < span.count; ++k, pixel += 3) {
@@ -179,8 +179,8 @@ struct Scratch {
 
 INSTASEG_INLINE void pillow_row(const PreprocessPillow& op, const Axes& axes, RowCache& cache, int64_t oy,
                                 int64_t width, int32_t* sums, float* __restrict y) {
-  const PillowAxis::Span span = axes.y.span(oy);
-  const int32_t* weights = axes.y.weights_of(oy);
+  const PillowFilter::Span span = axes.y.span(oy);
+  const int32_t* weights = axes.y.weights(oy);
   std::fill(sums, sums + width * 3, kPillowHalf);
   for (int64_t k = 0; k < span.count; ++k) add_row(cache.row(span.first + k), weights[k], width * 3, sums);
   for (int64_t c = 0; c < 3; ++c) {
