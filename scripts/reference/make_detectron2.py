@@ -214,12 +214,16 @@ def axis_weights(low, high, bins, size):
     return torch.from_numpy(out)
 
 
-def roi_align(maps, boxes, bins):
-    """aligned=True, sampling_ratio=0; levels by floor(4 + log2(sqrt(area) / 224 + 1e-8)) from 2 to 5."""
+def roi_levels(boxes):
+    """Indices of P2 to P5."""
     side = torch.sqrt((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]))
-    levels = torch.floor(4 + torch.log2(side / 224 + 1e-8)).clamp(2, 5).long() - 2
+    return torch.floor(4 + torch.log2(side / 224 + 1e-8)).clamp(2, 5).long() - 2
+
+
+def roi_align(maps, boxes, bins):
+    """aligned=True, sampling_ratio=0"""
     out = []
-    for box, level in zip(boxes.double().tolist(), levels.tolist()):
+    for box, level in zip(boxes.double().tolist(), roi_levels(boxes).tolist()):
         x = maps[level][0].double()
         x1, y1, x2, y2 = (v / STRIDES[level] - 0.5 for v in box)
         wy, wx = axis_weights(y1, y2, bins, x.shape[1]), axis_weights(x1, x2, bins, x.shape[2])
@@ -297,7 +301,8 @@ def propose(sd, spec, path):
     n = cfg['rpn_post_nms_topk']
     o['rpn_margins'] = dict(topk_logit_gap=min(gaps), nms_iou_margin=margin, nms_pair_logit_gap=pair_gap,
                             post_cut_logit_gap=gap_after(scores[kept], n), empty=int((~ok).sum()), kept=len(kept),
-                            per_level=[int((levels[kept[:n]] == i).sum()) for i in range(5)])
+                            per_level=[int((levels[kept[:n]] == i).sum()) for i in range(5)],
+                            roi_levels=len(roi_levels(boxes[kept[:n]]).unique()))
     o['proposals'], o['proposal_scores'] = boxes[kept[:n]], scores[kept[:n]]
     return o
 
@@ -453,7 +458,7 @@ def choose(spec, outdir, first):
         o = propose(sd, spec, path)
         m = o['rpn_margins']
         print('seed', seed, {k: ('%.2g' % v if isinstance(v, float) else v) for k, v in m.items()}, flush=True)
-        if not wide(m, WANTED_RPN) or min(m['per_level'][:4]) < 1:
+        if not wide(m, WANTED_RPN) or min(m['per_level'][:4]) < 1 or m['roi_levels'] < 2:
             continue
         o = predict(sd, spec, o)
         logits = o['logits'].numpy()

@@ -177,18 +177,22 @@ function proposals(context: StageContext, image: number): StageResult[] {
   const pixels = tolerance(context, 'proposals_abs_px', 0.02);
   let [unmatched, worstBox, worstScore] = [0, 0, 0];
   for (let i = 0; i < n; i += 1) {
-    const best = { distance: Infinity, row: 0 };
+    const best = { distance: Infinity, apart: Infinity };
     for (let k = 0; k < n; k += 1) {
       const row = image * capacity + k;
       let distance = 0;
       for (let side = 0; side < 4; side += 1) {
         distance = Math.max(distance, Math.abs(boxes.data[row * 4 + side]! - expected.data[i * 4 + side]!));
       }
-      if (distance < best.distance) Object.assign(best, { distance, row });
+      // Boxes that fill the image come from several levels: the score tells them apart.
+      const apart = Math.abs(scores[row]! - expectedScores[i]!);
+      if (distance < best.distance || (distance === best.distance && apart < best.apart)) {
+        Object.assign(best, { distance, apart });
+      }
     }
     if (best.distance <= pixels) {
       worstBox = Math.max(worstBox, best.distance);
-      worstScore = Math.max(worstScore, Math.abs(scores[best.row]! - expectedScores[i]!));
+      worstScore = Math.max(worstScore, best.apart);
     } else unmatched += 1;
   }
   const allowed = Math.floor(UNDECIDED_SHARE * n);

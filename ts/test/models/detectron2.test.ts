@@ -23,7 +23,7 @@ const [SHAPES, TALL] = ['shapes.png', 'tall.png'].map((name) => path.join(FIXTUR
 const CASE = JSON.parse(readFileSync(path.join(FIXTURES, 'detectron2/resnet/case.json'), 'utf8')) as Detectron2File;
 
 /** Detections of several classes at this size, see the fixture. */
-const SMALL: SegmentOptions = { minSize: 160, maxSize: 320, preNmsTopN: 200, postNmsTopN: 100 };
+const SMALL: SegmentOptions = { minSize: 416, maxSize: 640, preNmsTopN: 150, postNmsTopN: 100 };
 
 const folder = mkdtempSync(path.join(tmpdir(), 'instaseg-detectron2-'));
 const file = path.join(folder, 'model.safetensors');
