@@ -3,7 +3,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import test from 'ava';
-import { Device, InstasegError, load, reshape, Tensor, type LoadOptions } from '../../src/index.js';
+import { Device, InstasegError, load, reshape, type LoadOptions, type Tensor } from '../../src/index.js';
 import type { RawImage } from '../../src/image/input.js';
 import { findDetections, findProposals, placeDetections } from '../../src/models/detectron2-selection.js';
 import type { SegmentOptions } from '../../src/models/options.js';
