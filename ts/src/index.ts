@@ -29,7 +29,14 @@ export {
   type InspectOptions,
 } from './weights/inspect.js';
 export type { CheckpointFormat } from './weights/checkpoint.js';
-export type { ConfigOverrides, MaskRcnnConfig, ModelConfig, YolactConfig } from './weights/families/config.js';
+export type {
+  ConfigOverrides,
+  Detectron2Config,
+  MaskRcnnConfig,
+  ModelConfig,
+  YolactConfig,
+} from './weights/families/config.js';
+export { objectNames } from './weights/families/config.js';
 
 // Published checkpoints.
 export {
@@ -81,6 +88,7 @@ export * as ops from './ops/index.js';
 // For tests and demonstrations: models of random, reproducible weights, whose detections mean nothing.
 export { seededWeights, type SeededRule, type SeededTensor } from './weights/seeded.js';
 export { writeSafetensors, type TensorSource, type WriteSafetensorsOptions } from './weights/safetensors.js';
+export { detectron2Tensors } from './weights/families/detectron2.js';
 export { torchvisionTensors } from './weights/families/torchvision.js';
 export { yolactTensors } from './weights/families/yolact.js';
 export { configToMetadata } from './weights/families/config.js';

@@ -1,6 +1,7 @@
 /** instaseg convert: a checkpoint becomes a safetensors file that says what it is. */
 import { resolve } from 'node:path';
-import { convertCheckpoint } from '../index.js';
+import { Option } from 'commander';
+import { convertCheckpoint, objectNames } from '../index.js';
 import { EXIT, step, usageError } from './exit.js';
 import { classNamesOption, fromZero, modelOption } from './options.js';
 import type { AddCommand } from './program.js';
@@ -11,6 +12,7 @@ interface ConvertFlags {
   readonly classNames?: string[];
   readonly batchNormEpsilon?: number;
   readonly model?: string;
+  readonly dtype?: 'f32' | 'f16' | 'bf16';
 }
 
 export const addConvertCommand: AddCommand = (program, { terminal, signal }, done) => {
@@ -18,12 +20,18 @@ export const addConvertCommand: AddCommand = (program, { terminal, signal }, don
     .command('convert')
     .summary('convert a checkpoint to safetensors')
     .description(
-      "Convert a checkpoint (PyTorch .pth, safetensors) into safetensors with the model's whole configuration",
+      'Convert a checkpoint (torchvision, detectron2 or YOLACT; PyTorch .pth of any age, .pkl, safetensors) into ' +
+        "safetensors with the model's whole configuration",
     )
     .argument('<in>', 'checkpoint; nothing in it is executed')
     .requiredOption('-o, --output <out.safetensors>', 'file to write')
     .addOption(classNamesOption())
     .addOption(modelOption())
+    .addOption(
+      new Option('--dtype <type>', 'element type of all tensors; by default each keeps its own').choices([
+        ...['f32', 'f16', 'bf16'],
+      ]),
+    )
     .option(
       '--batch-norm-epsilon <x>',
       'for weights trained with another epsilon than the published ones of their family',
@@ -31,7 +39,7 @@ export const addConvertCommand: AddCommand = (program, { terminal, signal }, don
     )
     .option('--verbose', 'show the stack of errors')
     .option('--quiet', 'print errors only')
-    .action(async (input: string, { output, classNames, batchNormEpsilon, model }: ConvertFlags) => {
+    .action(async (input: string, { output, classNames, batchNormEpsilon, model, dtype }: ConvertFlags) => {
       if (resolve(input) === resolve(output)) throw usageError(`--output is the checkpoint itself: ${output}`);
       let progress: ReturnType<typeof terminal.progress> | undefined;
       try {
@@ -39,6 +47,7 @@ export const addConvertCommand: AddCommand = (program, { terminal, signal }, don
           classNames,
           batchNormEpsilon,
           model,
+          dtype,
           signal,
           onProgress: ({ bytesDone, bytesTotal }) => {
             progress ??= terminal.progress(bytesTotal, 'converting {bar} {value} / {total}', formatBytes);
@@ -50,7 +59,7 @@ export const addConvertCommand: AddCommand = (program, { terminal, signal }, don
         const rows = [
           ['family', config.family],
           ['model', config.model],
-          ['classes', describeClasses(config.classNames.slice(1))],
+          ['classes', describeClasses(objectNames(config))],
           ['tensors', String(tensors)],
           ['size', `${bytes} bytes (${formatBytes(bytes)})`],
           ['written to', output],

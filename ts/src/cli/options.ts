@@ -51,8 +51,8 @@ export const modelOption = (): Option =>
 export const classNamesOption = (): Option =>
   new Option(
     '--class-names <file|a,b,c>',
-    'names of the classes, without or with the background first: a list with commas, or a file with one a line or a ' +
-      'JSON array',
+    'names of the classes, without the background or with it (first; in detectron2 last): a list with commas, or a file ' +
+      'with one a line or a JSON array',
   ).argParser(classNames);
 
 /** Class names from a list with commas, or from a file. A word without commas that is no file is one name. */

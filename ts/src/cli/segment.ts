@@ -60,7 +60,10 @@ export const addSegmentCommand: AddCommand = (program, context, done) => {
     .summary('find the objects in images')
     .description('Find the objects in images')
     .argument('<image...>', 'image files (JPEG, PNG, WebP, GIF, TIFF, AVIF)')
-    .option('--weights <file|name>', 'the model: safetensors, a PyTorch checkpoint (.pth), or a name ("pull --list")')
+    .option(
+      '--weights <file|name>',
+      'the model: safetensors, a PyTorch checkpoint (.pth, .pkl), or a name ("pull --list")',
+    )
     .addOption(deviceOption())
     .addOption(threadsOption())
     .addOption(isaOption())
@@ -150,7 +153,7 @@ async function openModel(
 }
 
 function checkSizes(flags: SegmentFlags, { config }: InstanceSegmenter): void {
-  if (config.family !== 'torchvision') return; // the model itself refuses the flags
+  if (config.family === 'yolact') return; // the model itself refuses the flags
   const { minSize = config.image.minSize, maxSize = config.image.maxSize } = flags;
   if (minSize <= maxSize) return;
   const own = (value: unknown): string => (value === undefined ? ", the model's own" : '');

@@ -38,9 +38,9 @@ function requirePrecision(device: Device, precision: Precision): void {
 
 /**
  * Loads a model by the name of its published checkpoint (`listZoo`), which is downloaded once and then kept in a cache, or
- * from a checkpoint file: safetensors, or PyTorch's formats (.pth), the one before 1.6 included. Family and
- * configuration come from the metadata that `instaseg convert` writes, else from the tensors' names and shapes. A file
- * never leads to the network.
+ * from a checkpoint file: safetensors, PyTorch's formats (.pth), the one before 1.6 included, or a pickle of arrays
+ * (.pkl). Family and configuration come from the metadata that `instaseg convert` writes, else from the tensors' names and
+ * shapes. A file never leads to the network.
  *
  *     const model = await load('maskrcnn_resnet50_fpn');
  *     const model = await load('fine-tuned.safetensors', { device: 'auto' });

@@ -11,10 +11,17 @@ import { resnet } from '../nn/resnet.js';
 import { paddedSize, resizedSize } from '../nn/resized-size.js';
 import { proposeRegions, rpnHead } from '../nn/rpn.js';
 import { reshape, type SymbolicTensor, type TensorLike } from '../runtime/graph.js';
+import type { ResultOf } from '../runtime/plan.js';
 import { requireInteger, requireNumber } from '../runtime/validate.js';
-import { overrideConfig, type ConfigOverrides, type MaskRcnnConfig } from '../weights/families/config.js';
+import {
+  overrideConfig,
+  type ConfigOverrides,
+  type Detectron2Config,
+  type MaskRcnnConfig,
+} from '../weights/families/config.js';
 import type { Job, Network, NetworkInputs, NetworkOutputs, Probe } from './network.js';
 import type { SegmentOptions } from './options.js';
+import type { Instance } from './result.js';
 import { defined, refuse } from './overrides.js';
 import { rowOf } from './row.js';
 
@@ -153,7 +160,7 @@ function record(
 }
 
 /** Any tensor as one of the recording under way, its shape unchanged. */
-function reshapeRows(tensor: TensorLike): SymbolicTensor {
+export function reshapeRows(tensor: TensorLike): SymbolicTensor {
   return reshape(tensor, tensor.shape);
 }
 
@@ -179,27 +186,40 @@ function toOverrides(options: SegmentOptions): ConfigOverrides {
   };
 }
 
+/** The configuration of a Mask R-CNN of either family with a call's options in it. */
+export function configureMaskRcnn<Config extends MaskRcnnConfig | Detectron2Config>(
+  config: Config,
+  options: SegmentOptions,
+): Config {
+  refuse(options, ['nms', 'topK', 'maskResolution', 'rescoreBoxes'], 'Mask R-CNN');
+  return overrideConfig(config, toOverrides(options));
+}
+
+/** One detection, in the words of its model. */
+export function describeDetection(
+  outputs: ResultOf<NetworkOutputs>,
+  row: number,
+  config: MaskRcnnConfig | Detectron2Config,
+): Omit<Instance, 'area' | 'mask'> {
+  const [x1, y1, x2, y2] = rowOf(outputs.boxes, row) as [number, number, number, number];
+  const classId = outputs.labels.data[row]!;
+  return {
+    label: config.classNames[classId] ?? String(classId),
+    classId,
+    categoryId: config.categoryIds[classId] ?? classId,
+    score: outputs.scores.data[row]!,
+    box: [x1, y1, x2 - x1, y2 - y1],
+  };
+}
+
 /** torchvision's Mask R-CNN. */
 export const maskRcnn: Network<MaskRcnnConfig> = {
-  configure(config, options) {
-    refuse(options, ['nms', 'topK', 'maskResolution', 'rescoreBoxes'], 'Mask R-CNN');
-    return overrideConfig(config, toOverrides(options));
-  },
+  configure: configureMaskRcnn,
   sizes(image, config) {
     const resized = resizedSize(image, config.image);
     return { resized, padded: paddedSize(resized, config.image.sizeDivisor) };
   },
   planKey: (jobs, config) => [featureScales(jobs, config), config.rpn, config.box, config.mask],
   record,
-  describe(outputs, row, config) {
-    const [x1, y1, x2, y2] = rowOf(outputs.boxes, row) as [number, number, number, number];
-    const classId = outputs.labels.data[row]!;
-    return {
-      label: config.classNames[classId] ?? String(classId),
-      classId,
-      categoryId: config.categoryIds[classId] ?? classId,
-      score: outputs.scores.data[row]!,
-      box: [x1, y1, x2 - x1, y2 - y1],
-    };
-  },
+  describe: describeDetection,
 };

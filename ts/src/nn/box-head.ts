@@ -14,7 +14,7 @@ export function boxHead(
   pooled: SymbolicTensor,
   counts: SymbolicTensor,
   parameters: Parameters,
-  config: BoxConfig,
+  config: Pick<BoxConfig, 'head'>,
   epsilon: number,
 ): SymbolicTensor {
   const { head } = config;
@@ -68,16 +68,15 @@ export interface Detections {
   readonly boxes: SymbolicTensor;
   /** f32 [N, D] */
   readonly scores: SymbolicTensor;
-  /** i32 [N, D], 0 being the background */
+  /** i32 [N, D], as the family counts classes */
   readonly labels: SymbolicTensor;
   /** Valid ones, i32 [N] */
   readonly counts: SymbolicTensor;
 }
 
-/** How many (region, class) pairs can have a softmax score above the threshold. */
-function candidateLimit(rows: number, classes: number, threshold: number): number {
-  const perRow = threshold > 0 ? Math.min(classes - 1, Math.floor(1 / threshold) + 1) : classes - 1;
-  return rows * perRow;
+/** How many pairs of a region and a class (of those that count) can have a softmax score above the threshold. */
+export function candidateLimit(rows: number, classes: number, threshold: number): number {
+  return rows * (threshold > 0 ? Math.min(classes, Math.floor(1 / threshold) + 1) : classes);
 }
 
 /**
@@ -105,7 +104,7 @@ export function detect(
     background: 0,
     scoreThreshold: config.scoreThreshold,
     minSize: config.minSize,
-    capacity: candidateLimit(rows, classes, config.scoreThreshold),
+    capacity: candidateLimit(rows, classes - 1, config.scoreThreshold),
     counts,
   });
   const pick = (values: SymbolicTensor): SymbolicTensor =>

@@ -13,7 +13,7 @@ export function maskHead(
   pooled: SymbolicTensor,
   counts: SymbolicTensor,
   parameters: Parameters,
-  config: MaskConfig,
+  config: Pick<MaskConfig, 'convs'>,
   epsilon: number,
 ): SymbolicTensor {
   return config.convs.reduce(

@@ -8,29 +8,36 @@ import type { LoadedCheckpoint, LoadedTensor } from '../weights/load.js';
 export class Parameters {
   readonly #constants: ReadonlyMap<string, Constant>;
   readonly #prefix: string;
+  readonly #rename: (name: string) => string;
 
-  constructor(constants: ReadonlyMap<string, Constant>, prefix = '') {
+  constructor(constants: ReadonlyMap<string, Constant>, prefix = '', rename = (name: string): string => name) {
     this.#constants = constants;
     this.#prefix = prefix;
+    this.#rename = rename;
   }
 
   scope(name: string): Parameters {
-    return new Parameters(this.#constants, `${this.#prefix}${name}.`);
+    return new Parameters(this.#constants, `${this.#prefix}${name}.`, this.#rename);
+  }
+
+  /** The same weights for layers that know them by other names: `rename` gives the checkpoint's. */
+  renamed(rename: (name: string) => string): Parameters {
+    return new Parameters(this.#constants, this.#prefix, (name) => this.#rename(rename(name)));
   }
 
   has(name: string): boolean {
-    return this.#constants.has(this.#prefix + name);
+    return this.find(name) !== undefined;
   }
 
   /** @throws InstasegError ERR_WEIGHTS where there is no such tensor */
   get(name: string): Constant {
-    const constant = this.#constants.get(this.#prefix + name);
-    if (!constant) throw new InstasegError('ERR_WEIGHTS', `the weights have no tensor "${this.#prefix}${name}"`);
-    return constant;
+    const constant = this.find(name);
+    if (constant) return constant;
+    throw new InstasegError('ERR_WEIGHTS', `the weights have no tensor "${this.#rename(this.#prefix + name)}"`);
   }
 
   find(name: string): Constant | undefined {
-    return this.#constants.get(this.#prefix + name);
+    return this.#constants.get(this.#rename(this.#prefix + name));
   }
 
   /** Frees the memory of all of them (of every scope). */

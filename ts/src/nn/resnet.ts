@@ -1,4 +1,4 @@
-/** Bottleneck ResNets (He et al., 2015; v1.5: the stride is on the 3x3 convolution). */
+/** Bottleneck ResNets and ResNeXts (He et al., 2015; Xie et al., 2017). */
 import * as ops from '../ops/index.js';
 import type { SymbolicTensor } from '../runtime/graph.js';
 import { batchNorm, conv } from './layers.js';
@@ -21,15 +21,16 @@ function bottleneck(
   input: SymbolicTensor,
   parameters: Parameters,
   stride: number,
-  groups: number,
+  { groups, strideIn }: ResnetConfig,
   epsilon: number,
 ): SymbolicTensor {
+  const [first, second] = strideIn === '1x1' ? [stride, 1] : [1, stride];
   const norm = (x: SymbolicTensor, name: string): SymbolicTensor => batchNorm(x, parameters.scope(name), epsilon);
   const identity = parameters.has('downsample.0.weight')
     ? norm(conv(input, parameters.scope('downsample.0'), { stride }), 'downsample.1')
     : input;
-  const reduced = ops.relu(norm(conv(input, parameters.scope('conv1')), 'bn1'));
-  const spatial = ops.relu(norm(spatialConv(reduced, parameters.scope('conv2'), stride, groups), 'bn2'));
+  const reduced = ops.relu(norm(conv(input, parameters.scope('conv1'), { stride: first }), 'bn1'));
+  const spatial = ops.relu(norm(spatialConv(reduced, parameters.scope('conv2'), second, groups), 'bn2'));
   return ops.relu(ops.add(norm(conv(spatial, parameters.scope('conv3')), 'bn3'), identity));
 }
 
@@ -39,6 +40,8 @@ export interface ResnetConfig {
   readonly blocks: readonly number[];
   /** Groups of the 3x3 convolutions. */
   readonly groups: number;
+  /** Which convolution of a stage's first block has the stride: the first (He et al.), or the second (v1.5). */
+  readonly strideIn: '1x1' | '3x3';
 }
 
 /**
@@ -61,7 +64,7 @@ export function resnet(
   return config.blocks.map((count, stage) => {
     for (let block = 0; block < count; block += 1) {
       const stride = stage > 0 && block === 0 ? 2 : 1;
-      x = bottleneck(x, parameters.scope(`${stageName(stage)}.${block}`), stride, config.groups, epsilon);
+      x = bottleneck(x, parameters.scope(`${stageName(stage)}.${block}`), stride, config, epsilon);
     }
     return x;
   });

@@ -14,7 +14,11 @@ export interface RpnLevel {
 }
 
 /** The shared head on every level; its predictions are f32, whatever the feature maps are. */
-export function rpnHead(features: readonly SymbolicTensor[], parameters: Parameters, config: RpnConfig): RpnLevel[] {
+export function rpnHead(
+  features: readonly SymbolicTensor[],
+  parameters: Parameters,
+  config: Pick<RpnConfig, 'convDepth'>,
+): RpnLevel[] {
   return features.map((feature) => {
     let x = feature;
     for (let i = 0; i < config.convDepth; i += 1) {

@@ -17,6 +17,7 @@ export { decodePriors, type DecodePriorsOptions } from './decode-priors.js';
 export { deformConv2d, type DeformConv2dOptions } from './deform-conv2d.js';
 export { fastNms, type FastNmsOptions, type FastNmsResult } from './fast-nms.js';
 export { filterBoxes, type FilterBoxesOptions, type FilteredBoxes } from './filter-boxes.js';
+export { finiteRows } from './finite-rows.js';
 export { gatherRows } from './gather-rows.js';
 export { gridSample, type GridSampleOptions } from './grid-sample.js';
 export { linear, type LinearOptions } from './linear.js';
@@ -36,6 +37,7 @@ export {
   type SoftMasks,
 } from './paste-masks.js';
 export { preprocess, type PreprocessOptions } from './preprocess.js';
+export { preprocessPillow, type PreprocessPillowOptions } from './preprocess-pillow.js';
 export { priors, type PriorsOptions } from './priors.js';
 export { relu, type ReluOptions } from './relu.js';
 export { resize, type ResizeOptions } from './resize.js';

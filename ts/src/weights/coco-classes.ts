@@ -1,7 +1,7 @@
 // The categories of the COCO data set (https://cocodataset.org). Their ids run from 1 to 90 with ten gaps; models are
 // trained either on all 91 slots, ids as they are, or on the 80 categories in the order of their ids.
 
-/** Name of class 0 of every family that keeps a background class first. */
+/** Name of the class that stands for no object. */
 export const BACKGROUND = 'background';
 
 /** Stands for the ids that COCO never used. */
@@ -27,7 +27,7 @@ export const COCO_IDS: readonly number[] = COCO_SLOTS.flatMap((name, id) => (id 
 /** The names of the 80 categories, in the order of their ids. */
 export const COCO_NAMES: readonly string[] = COCO_IDS.map((id) => COCO_SLOTS[id] as string);
 
-/** Names and category ids of a model's classes; index 0 is the background, with id 0. */
+/** Names and category ids of a model's classes; the background has id 0. */
 export interface ClassList {
   readonly classNames: readonly string[];
   readonly categoryIds: readonly number[];
@@ -40,16 +40,32 @@ const sameNames = (a: readonly string[], b: readonly string[]): boolean =>
   a.length === b.length && a.every((name, i) => i === 0 || name === b[i]);
 
 /**
- * The class list of a model with `numClasses` classes (background included). Without names, 91 classes are COCO's slots,
- * 81 its 80 categories, and any other number gives "class 1", "class 2" and so on. Names, where given, may leave out the
- * background. Category ids are COCO's where the names are COCO's, otherwise the index of the class, from 1. The caller
- * has checked that the number of names fits.
+ * The class list of a model with `numClasses` classes (background included, first or last). Without names, 81 classes are
+ * COCO's 80 categories, 91 (where the background is first) its slots, and any other number gives "class 1", "class 2" and
+ * so on. Names, where given, may leave out the background. Category ids are COCO's where the names are COCO's, otherwise
+ * they count from 1. The caller has checked that the number of names fits.
  */
-export function classList(numClasses: number, names?: readonly string[]): ClassList {
+export function classList(
+  numClasses: number,
+  names?: readonly string[],
+  background: 'first' | 'last' = 'first',
+): ClassList {
+  if (background === 'first') return backgroundFirst(numClasses, names, [SLOT_LIST, CONTIGUOUS_LIST]);
+  const full = names?.length === numClasses ? [names.at(-1) as string, ...names.slice(0, -1)] : names;
+  const { classNames, categoryIds } = backgroundFirst(numClasses, full, [CONTIGUOUS_LIST]);
+  return {
+    classNames: [...classNames.slice(1), classNames[0] as string],
+    categoryIds: [...categoryIds.slice(1), categoryIds[0] as number],
+  };
+}
+
+function backgroundFirst(
+  numClasses: number,
+  names: readonly string[] | undefined,
+  lists: readonly ClassList[],
+): ClassList {
   const full = names && (names.length === numClasses ? names : [BACKGROUND, ...names]);
-  const known = [SLOT_LIST, CONTIGUOUS_LIST].find(({ classNames }) =>
-    full ? sameNames(full, classNames) : classNames.length === numClasses,
-  );
+  const known = lists.find(({ classNames }) => (full ? sameNames(full, classNames) : classNames.length === numClasses));
   if (known) return known;
   const indices = Array.from({ length: numClasses }, (_, i) => i);
   return {

@@ -1,3 +1,5 @@
+import { requireOneOf } from '../runtime/validate.js';
+import { castData, type WeightDType } from './cast.js';
 import type { OpenCheckpointOptions } from './checkpoint.js';
 import { type ConfigOverrides, configToMetadata, type ModelConfig } from './families/config.js';
 import { loadCheckpoint } from './load.js';
@@ -15,6 +17,8 @@ export interface ConvertProgress {
 }
 
 export interface ConvertOptions extends ConfigOverrides, OpenCheckpointOptions {
+  /** Element type of all tensors; by default each keeps its own. f16 and bf16 halve the file. */
+  readonly dtype?: WeightDType | undefined;
   readonly onProgress?: ((progress: ConvertProgress) => void) | undefined;
 }
 
@@ -29,18 +33,24 @@ export interface ConvertResult {
 
 /**
  * Converts any checkpoint that can be read into a safetensors file with canonical names and the whole configuration in
- * its metadata. Element types stay as they are; what only training needs (`num_batches_tracked` counters, heads of
+ * its metadata. Element types stay as they are unless `dtype` is given; what only training needs (`num_batches_tracked` counters, heads of
  * auxiliary losses) is dropped, and what the counters say about the normalisation is recorded in the configuration. The
- * output appears only when it is complete. Rejects as `loadCheckpoint` and `writeSafetensors` do.
+ * output appears only when it is complete. Rejects as `loadCheckpoint` and `writeSafetensors` do, and with ERR_WEIGHTS
+ * for a number that `dtype` cannot hold.
  */
 export async function convertCheckpoint(
   input: string | URL,
   output: string | URL,
   options: ConvertOptions = {},
 ): Promise<ConvertResult> {
+  const dtype = options.dtype === undefined ? undefined : requireOneOf('dtype', options.dtype, ['f32', 'f16', 'bf16']);
   const { config, tensors, close } = await loadCheckpoint(input, options);
   try {
-    const sources = [...tensors.values()].map(({ info, read }) => ({ ...info, read }));
+    const sources = [...tensors.values()].map(({ info, read }) =>
+      dtype === undefined || dtype === info.dtype
+        ? { ...info, read }
+        : { ...info, dtype, read: () => castData(info.name, read(), info.dtype, dtype) },
+    );
     const bytesTotal = sources.reduce((sum, info) => sum + byteLength(info), 0);
     let tensorsDone = 0;
     let bytesDone = 0;

@@ -69,6 +69,22 @@ export interface ModelFile {
   readonly tensors_sha256?: string;
 }
 
+/** `case.json` of detectron2's Mask R-CNN: a narrow network, whose classes are counted without the background. */
+export interface Detectron2File extends ModelFile {
+  readonly architecture: {
+    readonly blocks: readonly number[];
+    readonly groups: number;
+    readonly stride_in_1x1: boolean;
+    readonly channels: number;
+    readonly fcs: readonly number[];
+    readonly mask_convs: readonly number[];
+  };
+  readonly state_dict: {
+    readonly count: number;
+    readonly shapes: Readonly<Record<string, readonly number[]>>;
+  };
+}
+
 /** How far the decisions of one detection list are from flipping; null where there was none. */
 export interface YolactMargins {
   readonly nms_iou_margin: number | null;
@@ -125,6 +141,10 @@ export interface FoundCases {
 
 export function isModelFile(file: CaseFile): file is ModelFile | YolactFile {
   return 'model' in file;
+}
+
+export function isDetectron2File(file: CaseFile): file is Detectron2File {
+  return 'model' in file && file.model === 'detectron2';
 }
 
 export function isYolactFile(file: CaseFile): file is YolactFile {

@@ -374,6 +374,17 @@ const pasteMasks: RunOp = async (c) => {
 };
 
 /** By the name of the family; the function gets the sub-case's name for families that are named by it. */
+/** 8-bit images exactly; beside them only the f32 ones leave room for the order of additions. */
+const preprocessPillow: RunOp = async (c) => {
+  const image = c.input('image');
+  const [height, width] = c.params.two('size');
+  const sizes = Tensor.from(Int32Array.of(image.shape[0]!, image.shape[1]!, height, width), [1, 4]);
+  const options = { height, width, mean: [0, 0, 0], std: [1, 1, 1] };
+  const resized = await c.run(() => ops.preprocessPillow([image], sizes, options));
+  const tolerance = image.dtype === 'u8' ? EXACT : c.tolerance;
+  c.comparisons.push(compareValues(resized.data, c.expected('resized').data, tolerance));
+};
+
 export const OPS: Readonly<Record<string, (subCase: string) => RunOp>> = {
   activations,
   adaptive_pool2d: () => adaptivePool2d,
@@ -393,6 +404,7 @@ export const OPS: Readonly<Record<string, (subCase: string) => RunOp>> = {
   multiscale_roi_align: () => multiscaleRoiAlign,
   nms: () => nms,
   paste_masks: () => pasteMasks,
+  preprocess_pillow: () => preprocessPillow,
   roi_align: () => roiAlign,
   topk: () => topk,
   yolact: () => yolact,

@@ -3,8 +3,9 @@ import { createHash } from 'node:crypto';
 import path from 'node:path';
 import type { Device } from '../../src/index.js';
 import { decodeImage } from '../../src/image/decode.js';
-import { resizedSize } from '../../src/nn/resized-size.js';
+import { resizedShortestEdge, resizedSize } from '../../src/nn/resized-size.js';
 import {
+  isDetectron2File,
   isModelFile,
   isYolactFile,
   readTensors,
@@ -14,12 +15,13 @@ import {
   type YolactFile,
 } from './case-files.js';
 import { failed, worstOf, type Comparison } from './compare.js';
+import { detectron2Differences, detectron2Settings } from './detectron2-settings.js';
 import { compareResult } from './end-to-end.js';
 import { modelSettings } from './model-config.js';
 import { compareStages, type StageResult } from './model-stages.js';
 import { OpCase } from './op-case.js';
 import { OPS } from './ops-table.js';
-import { SeededModels } from './seeded-models.js';
+import { SeededModels, type SeededModel } from './seeded-models.js';
 import { MODELS, type ModelName } from './state-dict.js';
 import { compareYolactResult } from './yolact-end-to-end.js';
 import { findDifferences, yolactSettings } from './yolact-settings.js';
@@ -44,6 +46,22 @@ function toResult(name: string, { difference, allowed, ok, note }: Comparison): 
 /** What a case that threw says. */
 function broken(name: string, error: unknown): CaseResult {
   return toResult(name, failed(error instanceof Error ? `${error.name}: ${error.message}` : String(error)));
+}
+
+/** Whether the loader found the configuration that a case was computed with. */
+function configuration(name: string, different: readonly string[]): CaseResult {
+  return toResult(
+    `${name} configuration`,
+    different.length > 0 ? failed(different.join('; ')) : { difference: 0, allowed: 0, ok: true },
+  );
+}
+
+/** The weights of a Mask R-CNN: by the name of torchvision's builder, or by the tensors that the case lists. */
+function seededModel(file: ModelFile): SeededModel {
+  if (isDetectron2File(file)) return file;
+  if (!MODELS.includes(file.model as ModelName)) throw new Error(`unknown model "${file.model}"`);
+  const { num_classes, seed, rules } = file;
+  return { model: file.model as ModelName, num_classes, seed, rules };
 }
 
 export class Runner {
@@ -95,16 +113,16 @@ export class Runner {
   }
 
   async *#runModel(found: CaseFolder, file: ModelFile): AsyncGenerator<CaseResult, void, undefined> {
-    if (!MODELS.includes(file.model as ModelName)) throw new Error(`unknown model "${file.model}"`);
-    const settings = modelSettings(file.config);
+    const settings = isDetectron2File(file) ? detectron2Settings(file) : modelSettings(file.config);
     const tensors = readTensors(found);
     const images = file.images.map((image) => path.resolve(found.folder, image));
     const line = ({ stage, ...comparison }: StageResult): CaseResult => toResult(`${found.name} ${stage}`, comparison);
 
     for (const [i, image] of images.entries()) yield line(await resizedImage(file, image, i));
-    const { num_classes, seed, rules } = file;
-    const seeded = { model: file.model as ModelName, num_classes, seed, rules };
-    const model = await this.#models.get(seeded, settings.load);
+    const model = await this.#models.get(seededModel(file), settings.load);
+    if (isDetectron2File(file)) {
+      yield configuration(found.name, detectron2Differences(model.config, file));
+    }
     for (const stage of await compareStages(model, this.#device, file, tensors, images, settings.call)) {
       yield line(stage);
     }
@@ -129,10 +147,7 @@ export class Runner {
 
     yield line(await decodedImage(file, image, 0));
     const model = await this.#models.get(file, settings.load);
-    const different = findDifferences(model.config, file);
-    yield toResult(`${found.name} configuration`, {
-      ...(different.length > 0 ? failed(different.join('; ')) : { difference: 0, allowed: 0, ok: true }),
-    });
+    yield configuration(found.name, findDifferences(model.config, file));
     for (const stage of await compareYolactStages(model, this.#device, file, tensors, image, settings.call)) {
       yield line(stage);
     }
@@ -160,7 +175,8 @@ async function decodedImage(
 async function resizedImage(file: ModelFile, image: string, index: number): Promise<StageResult> {
   const decoded = await decodedImage(file, image, index);
   const [height, width] = file.image_shapes[index]!;
-  const size = resizedSize(
+  const resize = isDetectron2File(file) ? resizedShortestEdge : resizedSize;
+  const size = resize(
     { width, height },
     { minSize: file.config['min_size'] as number, maxSize: file.config['max_size'] as number },
   );

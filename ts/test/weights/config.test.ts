@@ -38,7 +38,7 @@ const broken: [string, Record<string, string>, RegExp][] = [
   [
     'an unknown family',
     withField('family', 'dino'),
-    /expected 'torchvision' or 'yolact' for config\.family, received "dino"/,
+    /expected 'torchvision' or 'yolact' or 'detectron2' for config\.family, received "dino"/,
   ],
   ['a missing section', withField('rpn', undefined), /expected an object for config\.rpn/],
   ['a missing field', withField('fpn', { channels: 256 }), /config\.fpn\.norm/],

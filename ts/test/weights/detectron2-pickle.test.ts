@@ -104,17 +104,17 @@ for (const [what, bytes, message] of damaged) {
 }
 
 test('one text may be the data of many arrays, and is read through once', async (t) => {
+  // Read through for each array it would be 160 GB, which no time limit of the tests allows.
+  const arrays = 20_000;
   const text = Buffer.alloc(8 * 1024 * 1024, 'x');
-  const named = Array.from({ length: 2000 }, (_, i) => {
+  const named = Array.from({ length: arrays }, (_, i) => {
     const again = Buffer.from(`${global('_codecs.encode')}(h\x01X\x06\0\0\0latin1tR`);
     return [`w${i}`, array([text.length], dtype('u1'), again)] as const;
   });
   const bytes = pickle('X', u32(text.length), text, 'q', 1, '0', dict(named));
   await withFile(bytes, async (file) => {
-    const begin = performance.now();
     const checkpoint = await openCheckpoint(file);
-    t.true(performance.now() - begin < 2000);
-    t.is(checkpoint.tensors.size, 2000);
+    t.is(checkpoint.tensors.size, arrays);
     await checkpoint.close();
   });
 });

@@ -18,7 +18,11 @@ const FAMILIES: readonly (readonly [RegExp, string])[] = [
   [/^head\.(classification|regression)_head\./, 'torchvision one-stage detector weights, which have no masks'],
   [/^transformer\.(encoder|decoder)\./, 'DETR weights'],
   [/^model\.\d+\./, 'Ultralytics YOLO weights'],
-  [/^(conv1_w|res_conv1|blobs\/)/, 'Caffe2 Detectron weights'],
+  [
+    /^(blobs\/|conv1_w|res_conv1_bn|res2_0_branch)/,
+    'Caffe2 Detectron weights (a model or an ImageNet backbone from before detectron2)',
+  ],
+  [/^(backbone\.)?(stem\.conv1|res2\.0\.conv1)\.weight$/, 'a detectron2 backbone alone'],
   [/^layer1\.0\.conv1\.weight$/, 'backbone-only ResNet weights'],
 ];
 

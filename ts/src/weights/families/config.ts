@@ -2,6 +2,17 @@ import { InstasegError } from '../../runtime/errors.js';
 import { classList } from '../coco-classes.js';
 import { oneOf } from './check-config.js';
 import {
+  type Detectron2AnchorConfig,
+  type Detectron2BackboneConfig,
+  type Detectron2BoxConfig,
+  type Detectron2Config,
+  type Detectron2ImageConfig,
+  type Detectron2MaskConfig,
+  type Detectron2RoiAlignConfig,
+  type Detectron2RpnConfig,
+  findDetectron2Problem,
+} from './detectron2-config.js';
+import {
   type AnchorConfig,
   type BoxConfig,
   findMaskRcnnProblem,
@@ -21,14 +32,24 @@ import {
   yolactPreset,
 } from './yolact-config.js';
 
+export type * from './detectron2-config.js';
 export type * from './mask-rcnn-config.js';
 export type * from './yolact-config.js';
 
 /** The configuration of a model of any family; `family` tells them apart. */
-export type ModelConfig = MaskRcnnConfig | YolactConfig;
+export type ModelConfig = MaskRcnnConfig | Detectron2Config | YolactConfig;
 
 /** Fields to replace; undefined leaves a field as it is. */
 type Changes<T> = { readonly [K in keyof T]?: T[K] | undefined };
+
+/** Fields of any of these; where families disagree about a field's type, what one of them takes is refused by the others. */
+type AnyChanges<A, B = unknown, C = unknown> = {
+  readonly [K in keyof A | keyof B | keyof C]?:
+    | (K extends keyof A ? A[K] : never)
+    | (K extends keyof B ? B[K] : never)
+    | (K extends keyof C ? C[K] : never)
+    | undefined;
+};
 
 /**
  * What the caller knows better than the file. Anything that is left out stays as recorded or inferred; sections and
@@ -40,24 +61,26 @@ export interface ConfigOverrides {
    * size and the anchors: their weights look like those of `yolact_base`.
    */
   readonly model?: string | undefined;
-  /** With or without the background in front. */
+  /** Without the background, or with it at its place: the first, in detectron2 the last. */
   readonly classNames?: readonly string[] | undefined;
   /** For weights trained with another epsilon than their family's published ones. */
   readonly batchNormEpsilon?: number | undefined;
-  readonly image?: Changes<ImageConfig & YolactImageConfig> | undefined;
-  readonly anchors?: Changes<AnchorConfig & YolactAnchorConfig> | undefined;
+  readonly image?: AnyChanges<ImageConfig, YolactImageConfig, Detectron2ImageConfig> | undefined;
+  /** detectron2: where a ResNet's strides are, which weights do not show. */
+  readonly backbone?: Changes<Pick<Detectron2BackboneConfig, 'strideIn'>> | undefined;
+  readonly anchors?: AnyChanges<AnchorConfig, YolactAnchorConfig, Detectron2AnchorConfig> | undefined;
   /** Mask R-CNN only. */
-  readonly rpn?: Changes<RpnConfig> | undefined;
+  readonly rpn?: AnyChanges<RpnConfig, Detectron2RpnConfig> | undefined;
   /** Mask R-CNN only. */
-  readonly roiAlign?: Changes<RoiAlignConfig> | undefined;
+  readonly roiAlign?: AnyChanges<RoiAlignConfig, Detectron2RoiAlignConfig> | undefined;
   /** Mask R-CNN only. */
-  readonly box?: Changes<BoxConfig> | undefined;
+  readonly box?: AnyChanges<BoxConfig, Detectron2BoxConfig> | undefined;
   /** YOLACT only. */
   readonly detect?: Changes<YolactDetectConfig> | undefined;
-  readonly mask?: Changes<MaskConfig & Omit<YolactMaskConfig, 'rescore'>> | undefined;
+  readonly mask?: AnyChanges<MaskConfig, Omit<YolactMaskConfig, 'rescore'>, Detectron2MaskConfig> | undefined;
 }
 
-const SECTIONS = ['image', 'anchors', 'rpn', 'roiAlign', 'box', 'detect', 'mask'] as const;
+const SECTIONS = ['image', 'backbone', 'anchors', 'rpn', 'roiAlign', 'box', 'detect', 'mask'] as const;
 
 type SectionChanges = Pick<ConfigOverrides, (typeof SECTIONS)[number]>;
 
@@ -65,22 +88,30 @@ type SectionChanges = Pick<ConfigOverrides, (typeof SECTIONS)[number]>;
 export function overrideConfig<Config extends ModelConfig>(config: Config, overrides: ConfigOverrides): Config {
   const { numClasses } = config;
   const { classNames: names, model = config.model } = overrides;
+  const background = backgroundOf(config);
   if (names && names.length !== numClasses && names.length !== numClasses - 1) {
     throw new InstasegError(
       'ERR_ARGUMENT',
-      `Expected ${numClasses - 1} class names (or ${numClasses} with the background first) for classNames, received ${names.length}`,
+      `Expected ${numClasses - 1} class names (or ${numClasses} with the background ${background}) for classNames, received ${names.length}`,
     );
   }
   const preset = config.family === 'yolact' && overrides.model !== undefined ? yolactPreset(overrides.model) : {};
   const merged = {
     ...changeSections(changeSections(config, preset), overrides),
     model,
-    ...(names && classList(numClasses, names)),
+    ...(names && classList(numClasses, names, background)),
     batchNorm: { ...config.batchNorm, epsilon: overrides.batchNormEpsilon ?? config.batchNorm.epsilon },
   };
   const problem = findProblem(merged);
   if (problem !== undefined) throw new InstasegError('ERR_ARGUMENT', `Expected a consistent configuration: ${problem}`);
   return structuredClone(merged); // shares nothing with the defaults or the caller
+}
+
+const backgroundOf = ({ family }: ModelConfig): 'first' | 'last' => (family === 'detectron2' ? 'last' : 'first');
+
+/** The names of a model's classes, in their order, without the background. */
+export function objectNames(config: ModelConfig): readonly string[] {
+  return backgroundOf(config) === 'last' ? config.classNames.slice(0, -1) : config.classNames.slice(1);
 }
 
 function changeSections<Config extends ModelConfig>(config: Config, changes: SectionChanges): Config {
@@ -132,7 +163,7 @@ export function configFromMetadata(metadata: Readonly<Record<string, string>>): 
   return value.config as ModelConfig;
 }
 
-const FAMILIES = { torchvision: findMaskRcnnProblem, yolact: findYolactProblem };
+const FAMILIES = { torchvision: findMaskRcnnProblem, yolact: findYolactProblem, detectron2: findDetectron2Problem };
 const knownFamily = oneOf(...Object.keys(FAMILIES));
 
 /** Says why a value is not the configuration of any family, or nothing. */

@@ -1,4 +1,6 @@
-import type { ConfigOverrides, MaskRcnnConfig, ModelConfig, YolactConfig } from './config.js';
+import type { ConfigOverrides, Detectron2Config, MaskRcnnConfig, ModelConfig, YolactConfig } from './config.js';
+import { detectron2Tensors, inferDetectron2 } from './detectron2.js';
+import { canonicalDetectron2Names } from './detectron2-names.js';
 import type { Shapes } from './shapes.js';
 import { canonicalTorchvisionNames, inferTorchvision, torchvisionTensors } from './torchvision.js';
 import { canonicalYolactNames, inferYolact, yolactTensors } from './yolact.js';
@@ -35,5 +37,12 @@ const yolact: Family<YolactConfig> = {
   tensors: yolactTensors,
 };
 
+const detectron2: Family<Detectron2Config> = {
+  description: 'detectron2 Mask R-CNN weights (ResNet or ResNeXt with FPN)',
+  infer: inferDetectron2,
+  canonicalNames: canonicalDetectron2Names,
+  tensors: detectron2Tensors,
+};
+
 /** All of them, in the order in which they are tried. */
-export const FAMILIES: readonly Family[] = [torchvision, yolact];
+export const FAMILIES: readonly Family[] = [torchvision, yolact, detectron2];

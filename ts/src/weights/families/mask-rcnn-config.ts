@@ -71,7 +71,7 @@ export interface AnchorConfig {
   readonly rounding: 'round-half-even';
 }
 
-interface BoxCoding {
+export interface BoxCoding {
   /** Weights of dx, dy, dw, dh. */
   readonly coderWeights: readonly number[];
   /** Upper limit of dw and dh before the exponential. */
