@@ -13,8 +13,8 @@ export interface AdaptivePool2dOptions {
 
 /**
  * Pools to a given size: cell i of `output` cells covers floor(i * size / output) to ceil((i + 1) * size / output).
- * @param input f32 [N, H, W, C], H and W at least 1
- * @returns f32 [N, output, output, C]
+ * @param input f32 (on a GPU also f16, bf16) [N, H, W, C], H and W at least 1
+ * @returns the input's dtype, [N, output, output, C]
  * @throws InstasegError ERR_ARGUMENT, ERR_SHAPE, ERR_DTYPE
  * @see torch.nn.functional.adaptive_avg_pool2d, adaptive_max_pool2d
  */

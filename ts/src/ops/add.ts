@@ -8,8 +8,8 @@ export interface AddOptions {
 
 /**
  * a + b, element by element. After a convolution without activation the plan fuses it into the convolution.
- * @param a f32, any shape
- * @param b f32, the same shape
+ * @param a f32 (on a GPU also f16, bf16), any shape
+ * @param b dtype and shape of a
  * @returns that shape
  * @throws InstasegError ERR_SHAPE where the shapes differ, ERR_DTYPE, ERR_ARGUMENT
  */

@@ -20,8 +20,8 @@ export interface AvgPool2dOptions {
 
 /**
  * The mean of each window.
- * @param input f32 [N, H, W, C]
- * @returns f32 [N, OH, OW, C] with OH = floor((H + 2 padding - kernel) / stride) + 1
+ * @param input f32 (on a GPU also f16, bf16) [N, H, W, C]
+ * @returns the input's dtype, [N, OH, OW, C] with OH = floor((H + 2 padding - kernel) / stride) + 1
  * @throws InstasegError ERR_ARGUMENT, ERR_SHAPE where the window does not fit
  * @see torch.nn.functional.avg_pool2d
  */

@@ -8,7 +8,7 @@ export interface ConcatOptions {
 
 /**
  * Joins tensors along one axis.
- * @param inputs one or more of one dtype (f32, i32 or u8), equal in all dimensions but `axis`
+ * @param inputs one or more of one dtype (f32, i32, u8; on a GPU also f16, bf16), equal in all dimensions but `axis`
  * @returns their shape, with the sum of their sizes along `axis`
  * @throws InstasegError ERR_ARGUMENT, ERR_SHAPE, ERR_DTYPE
  * @see torch.cat

@@ -3,7 +3,7 @@ import type { CountOptions } from './box-options.js';
 
 /**
  * Rows of each image by index: output[n, k] = input[n, indices[n, k]].
- * @param input f32 or i32 [N, M, ...], or [1, M, ...], which serves every image
+ * @param input f32 or i32 (on a GPU also f16, bf16) [N, M, ...], or [1, M, ...], which serves every image
  * @param indices i32 [N, K]
  * @returns [N, K, ...] of the input's dtype
  * @throws InstasegError ERR_SHAPE, ERR_DTYPE; ERR_ARGUMENT when it runs with an index outside [0, M)

@@ -7,9 +7,9 @@ export interface GridSampleOptions {
 
 /**
  * Samples images bilinearly at given places; what lies outside is 0, and so are NaN and infinite places.
- * @param input f32 [N, H, W, C]
+ * @param input f32 (on a GPU also f16, bf16) [N, H, W, C]
  * @param grid f32 [N, OH, OW, 2]: (x, y), where -1 to 1 spans the image
- * @returns f32 [N, OH, OW, C]
+ * @returns the input's dtype, [N, OH, OW, C]
  * @throws InstasegError ERR_SHAPE, ERR_DTYPE
  * @see torch.nn.functional.grid_sample
  */

@@ -30,8 +30,8 @@ export function windowAttributes(options: Omit<MaxPool2dOptions, 'dilation'>): A
 
 /**
  * The maximum of each window; NaN wins over numbers.
- * @param input f32 [N, H, W, C]
- * @returns f32 [N, OH, OW, C] with OH = floor((H + 2 padding - dilation (kernel - 1) - 1) / stride) + 1
+ * @param input f32 (on a GPU also f16, bf16) [N, H, W, C]
+ * @returns the input's dtype, [N, OH, OW, C] with OH = floor((H + 2 padding - dilation (kernel - 1) - 1) / stride) + 1
  * @throws InstasegError ERR_ARGUMENT, ERR_SHAPE where the window does not fit
  * @see torch.nn.functional.max_pool2d
  */
@@ -44,8 +44,8 @@ export function maxPool2d(input: TensorLike, options: MaxPool2dOptions): Symboli
 
 /**
  * Like {@link maxPool2d}, and where each maximum lies, for {@link maxUnpool2d}. The first of equal maxima counts.
- * @param input f32 [N, H, W, C]
- * @returns `output` f32 [N, OH, OW, C]; `indices` i32 of that shape: y * W + x in the input. A window without any input
+ * @param input f32 (on a GPU also f16, bf16) [N, H, W, C]
+ * @returns `output` of the input's dtype [N, OH, OW, C]; `indices` i32 of that shape: y * W + x in the input. A window without any input
  *   pixel (possible with dilation) gives -infinity and index 0.
  * @throws InstasegError ERR_ARGUMENT, ERR_SHAPE
  * @see torch.nn.functional.max_pool2d with return_indices

@@ -17,9 +17,9 @@ export interface MaxUnpool2dOptions {
 /**
  * Puts every value where {@link maxPool2dWithIndices} found it; the other positions are 0. Where two values share a
  * position, the later one (row-major) stays.
- * @param input f32 [N, H, W, C]
+ * @param input f32 (on a GPU also f16, bf16) [N, H, W, C]
  * @param indices i32 [N, H, W, C]: y * OW + x in the output; one outside makes the run reject with ERR_ARGUMENT
- * @returns f32 [N, OH, OW, C]
+ * @returns the input's dtype, [N, OH, OW, C]
  * @throws InstasegError ERR_ARGUMENT, ERR_SHAPE, ERR_DTYPE
  * @see torch.nn.functional.max_unpool2d
  */

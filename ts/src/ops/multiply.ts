@@ -2,8 +2,8 @@ import { record, type SymbolicTensor, type TensorLike } from '../runtime/graph.j
 
 /**
  * a * b, element by element.
- * @param a f32, any shape
- * @param b f32, the same shape
+ * @param a f32 (on a GPU also f16, bf16), any shape
+ * @param b dtype and shape of a
  * @returns that shape
  * @throws InstasegError ERR_SHAPE where the shapes differ, ERR_DTYPE
  */

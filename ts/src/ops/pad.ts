@@ -13,7 +13,7 @@ export interface PadOptions {
 
 /**
  * Surrounds a tensor with a constant.
- * @param input f32, i32 or u8, any shape
+ * @param input f32, i32 or u8 (on a GPU also f16, bf16), any shape
  * @returns the input's dtype; each axis is `before` + `after` larger
  * @throws InstasegError ERR_ARGUMENT, ERR_SHAPE
  * @see torch.nn.functional.pad

@@ -9,7 +9,7 @@ export interface ReluOptions {
 /**
  * max(x, 0) for every element, or with a slope x * slope below 0; NaN stays NaN. After a convolution the plan fuses the
  * plain form into the convolution.
- * @param input f32, any shape
+ * @param input f32 (on a GPU also f16, bf16), any shape
  * @returns the input's shape
  * @see torch.nn.functional.relu, torch.nn.functional.leaky_relu
  */

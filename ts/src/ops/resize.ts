@@ -25,8 +25,8 @@ function requireScale(value: unknown): number[] {
 
 /**
  * Resizes images or feature maps, without antialiasing.
- * @param input f32 [N, H, W, C], H and W at least 1
- * @returns f32 [N, OH, OW, C]
+ * @param input f32 (on a GPU also f16, bf16) [N, H, W, C], H and W at least 1
+ * @returns the input's dtype, [N, OH, OW, C]
  * @throws InstasegError ERR_ARGUMENT, ERR_SHAPE where a factor leaves no pixel
  * @see torch.nn.functional.interpolate (the coordinates are rounded as its CPU kernels round them)
  */

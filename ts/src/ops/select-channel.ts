@@ -10,7 +10,7 @@ export interface SelectChannelOptions {
 
 /**
  * The channel that each row's label names, such as the mask of the detected class.
- * @param input f32 [R, H, W, C]
+ * @param input f32 (on a GPU also f16, bf16) [R, H, W, C]
  * @param labels i32 [R], or [N, K] with N * K = R
  * @returns f32 [R, H, W]
  * @throws InstasegError ERR_ARGUMENT, ERR_SHAPE, ERR_DTYPE; ERR_ARGUMENT when it runs with a label outside [0, C)

@@ -18,7 +18,7 @@ export function requireIntegers(name: string, value: unknown, minimum: number): 
 
 /**
  * The block of `size` elements that begins at `begin`.
- * @param input f32, i32 or u8, any shape
+ * @param input f32, i32 or u8 (on a GPU also f16, bf16), any shape
  * @returns the input's dtype and shape `size`
  * @throws InstasegError ERR_SHAPE where the block leaves the input, ERR_ARGUMENT
  */

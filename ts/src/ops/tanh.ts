@@ -2,7 +2,7 @@ import { record, type SymbolicTensor, type TensorLike } from '../runtime/graph.j
 
 /**
  * The hyperbolic tangent of every element; NaN stays NaN. After a convolution or linear the plan fuses it.
- * @param input f32, any shape
+ * @param input f32 (on a GPU also f16, bf16), any shape
  * @returns the input's shape
  * @see torch.tanh
  */
