@@ -5,12 +5,10 @@
 #include "ops/clip_boxes.h"
 
 #include "cpu/groups.h"
+#include "ops/decision_math.h"
 
 namespace instaseg::cpu {
 namespace {
-
-// NaN passes through.
-INSTASEG_INLINE float clip(float x, float limit) { return x < 0.0f ? 0.0f : (x > limit ? limit : x); }
 
 struct Problem {
   Problem(const ClipBoxes& op, const KernelContext& context) : op(op) {
@@ -40,10 +38,10 @@ struct Problem {
 
 INSTASEG_INLINE void span(const float* in, float* out, int64_t count, float width, float height) {
   for (int64_t i = 0; i < count; ++i) {
-    out[i * 4 + 0] = clip(in[i * 4 + 0], width);
-    out[i * 4 + 1] = clip(in[i * 4 + 1], height);
-    out[i * 4 + 2] = clip(in[i * 4 + 2], width);
-    out[i * 4 + 3] = clip(in[i * 4 + 3], height);
+    out[i * 4 + 0] = clip_coordinate(in[i * 4 + 0], width);
+    out[i * 4 + 1] = clip_coordinate(in[i * 4 + 1], height);
+    out[i * 4 + 2] = clip_coordinate(in[i * 4 + 2], width);
+    out[i * 4 + 3] = clip_coordinate(in[i * 4 + 3], height);
   }
 }
 void span_baseline(const float* in, float* out, int64_t count, float width, float height) {
@@ -56,7 +54,8 @@ void reference(const ClipBoxes& op, const KernelContext& context) {
   for (int64_t image = 0; image < p.rows.images; ++image) {
     for (int64_t i = 0; i < counts[image] * p.rows.boxes; ++i) {
       const int64_t at = (image * p.rows.rows * p.rows.boxes + i) * 4;
-      for (int c = 0; c < 4; ++c) p.output[at + c] = clip(p.input[at + c], c % 2 ? p.height(image) : p.width(image));
+      for (int c = 0; c < 4; ++c)
+        p.output[at + c] = clip_coordinate(p.input[at + c], c % 2 ? p.height(image) : p.width(image));
     }
   }
 }

@@ -34,24 +34,9 @@ void reference(const DecodeBoxes& op, const KernelContext& context) {
   const Problem p(op, context);
   for (int64_t i = 0; i < p.rows.total(); ++i) {
     const int64_t row = p.rows.row(i);
-    const float* box = p.boxes + row % p.box_count * 4;
-    const float width = box[2] - box[0];
-    const float height = box[3] - box[1];
-    const float centre_x = box[0] + 0.5f * width;
-    const float centre_y = box[1] + 0.5f * height;
-    for (int64_t c = 0; c < p.classes; ++c) {
-      const float* delta = p.deltas + (row * p.classes + c) * 4;
-      float* out = p.output + (row * p.classes + c) * 4;
-      const float dw = delta[2] / op.weights[2];
-      const float dh = delta[3] / op.weights[3];
-      const float x = delta[0] / op.weights[0] * width + centre_x;
-      const float y = delta[1] / op.weights[1] * height + centre_y;
-      const float half_w = 0.5f * (exact_exp(dw > op.clip ? op.clip : dw) * width);
-      const float half_h = 0.5f * (exact_exp(dh > op.clip ? op.clip : dh) * height);
-      out[0] = x - half_w;
-      out[1] = y - half_h;
-      out[2] = x + half_w;
-      out[3] = y + half_h;
+    const Box& box = reinterpret_cast<const Box*>(p.boxes)[row % p.box_count];
+    for (int64_t at = row * p.classes; at < (row + 1) * p.classes; ++at) {
+      reinterpret_cast<Box*>(p.output)[at] = op.decode(box, reinterpret_cast<const Box*>(p.deltas)[at]);
     }
   }
 }

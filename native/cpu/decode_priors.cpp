@@ -47,15 +47,8 @@ void reference(const DecodePriors& op, const KernelContext& context) {
   for (int64_t i = 0; i < p.rows.total(); ++i) {
     const int64_t row = p.rows.row(i);
     const int64_t index = p.prior(row);
-    const float* prior = p.priors + index * 4;
-    const float* delta = p.deltas(row, index);
-    float* out = p.output + row * 4;
-    for (int axis = 0; axis < 2; ++axis) {
-      const float side = prior[2 + axis] * exact_exp(delta[2 + axis] * op.size_variance);
-      const float centre = prior[axis] + delta[axis] * op.centre_variance * prior[2 + axis];
-      out[axis] = centre - side / 2.0f;
-      out[2 + axis] = side + out[axis];
-    }
+    reinterpret_cast<Box*>(p.output)[row] =
+        op.decode(reinterpret_cast<const Box*>(p.priors)[index], *reinterpret_cast<const Box*>(p.deltas(row, index)));
   }
 }
 

@@ -25,12 +25,6 @@ struct Problem {
         classes(context.outputs[1].as<int32_t>()),
         kept_counts(context.outputs[2].as<int32_t>()) {}
 
-  INSTASEG_INLINE bool passes(const Box& box, float score, int64_t m) const {
-    const float w = box.x2 - box.x1;
-    const float h = box.y2 - box.y1;
-    const bool large = op.strict_size ? w > op.min_size && h > op.min_size : w >= op.min_size && h >= op.min_size;
-    return score > op.score_threshold && large && m % op.classes != op.background;
-  }
   void write(int64_t image, int64_t position, int32_t index) const {
     indices[image * kept + position] = index;
     classes[image * kept + position] = static_cast<int32_t>(index % op.classes);
@@ -55,7 +49,7 @@ void reference(const FilterBoxes& op, const KernelContext& context) {
     const float* scores = p.scores + image * p.candidates;
     std::vector<int32_t> passed;
     for (int64_t m = 0; m < p.counts[image] * op.classes; ++m) {
-      if (p.passes(boxes[m], scores[m], m)) passed.push_back(static_cast<int32_t>(m));
+      if (p.op.passes(boxes[m], scores[m], m)) passed.push_back(static_cast<int32_t>(m));
     }
     if (static_cast<int64_t>(passed.size()) > p.kept) {
       std::stable_sort(passed.begin(), passed.end(), [&](int32_t a, int32_t b) { return scores[a] > scores[b]; });
@@ -78,7 +72,7 @@ INSTASEG_INLINE void select(const Problem& p, int64_t image, Selector& selector)
     const int64_t end = std::min(begin + kBlock, count);
     if (end - begin == kBlock && !any_of_16_above(scores + begin, threshold)) continue;
     for (int64_t m = begin; m < end; ++m) {
-      if (p.passes(boxes[m], scores[m], m)) selector.push(order_pair(descending_key(scores[m]), m));
+      if (p.op.passes(boxes[m], scores[m], m)) selector.push(order_pair(descending_key(scores[m]), m));
     }
   }
 }

@@ -18,48 +18,9 @@
 namespace instaseg::cpu {
 namespace {
 
-/// One axis of one region, in pixels of its level.
-struct Axis {
-  float start, bin;
-  int64_t grid;  ///< samples a bin
-  int64_t size;  ///< of the map
-
-  float position(int64_t bin_index, int64_t sample) const {
-    return start + static_cast<float>(bin_index) * bin +
-           (static_cast<float>(sample) + 0.5f) * bin / static_cast<float>(grid);
-  }
-  /// False for NaN.
-  bool inside(float position) const { return position >= -1.0f && position <= static_cast<float>(size); }
-};
-
-Axis make_axis(const RoiAlign& op, float low, float high, float scale, int64_t bins, int64_t size) {
-  const float offset = op.aligned ? 0.5f : 0.0f;
-  const float start = low * scale - offset;
-  float extent = high * scale - offset - start;
-  if (!op.aligned) extent = extent < 1.0f ? 1.0f : extent;
-  Axis axis{.start = start, .bin = extent / static_cast<float>(bins), .grid = op.sampling_ratio, .size = size};
-  if (op.sampling_ratio == 0) {
-    const float samples = std::ceil(extent / static_cast<float>(bins));
-    axis.grid = samples > 0 ? static_cast<int64_t>(std::min(samples, 1e9f)) : 0;
-  }
-  return axis;
-}
-
-/// The two neighbours of a sample inside the map, and the weight of the upper one.
-struct Neighbours {
-  int64_t low, high;
-  float fraction;
-};
-INSTASEG_INLINE Neighbours neighbours(float position, int64_t size) {
-  position = position <= 0 ? 0 : position;
-  const int64_t low = static_cast<int64_t>(position);
-  if (low >= size - 1) return {size - 1, size - 1, 0.0f};
-  return {low, low + 1, position - static_cast<float>(low)};
-}
-
 struct Region {
   const float* map = nullptr;  ///< of the image and level; null: no level, the output is zero
-  Axis y, x;
+  RoiAxis y, x;
 };
 
 struct Problem {
@@ -74,13 +35,13 @@ struct Problem {
 
   Region region(int64_t row) const {
     const Box& box = boxes[row];
-    const int64_t level = op.level(box);
+    const int64_t level = op.levels.level(box);
     Region region;
     if (level < 0) return region;
     const TensorView& map = context.inputs[static_cast<size_t>(level) + 2];
     const float scale = op.scales[static_cast<size_t>(level)];
-    region.y = make_axis(op, box.y1, box.y2, scale, op.output.y, map.shape[1]);
-    region.x = make_axis(op, box.x1, box.x2, scale, op.output.x, map.shape[2]);
+    region.y = roi_axis(op.rule, box.y1, box.y2, scale, op.output.y, map.shape[1]);
+    region.x = roi_axis(op.rule, box.x1, box.x2, scale, op.output.x, map.shape[2]);
     if (map.shape[1] == 0 || map.shape[2] == 0) return region;
     region.map = map.f32() + row / capacity * map.shape[1] * map.shape[2] * channels;
     return region;
@@ -96,24 +57,6 @@ struct Problem {
   float* output;
 };
 
-float sample_count(const Region& region) {
-  const int64_t count = region.y.grid * region.x.grid;
-  return static_cast<float>(std::max<int64_t>(count, 1));
-}
-
-// Samples [first, last) of a bin that can lie on the map: two more on each side than their distances say, and all of
-// them in a grid of ordinary size. Each is still tested exactly.
-std::pair<int64_t, int64_t> sample_range(const Axis& axis, int64_t bin) {
-  if (axis.grid <= 64) return {0, axis.grid};
-  const double step = static_cast<double>(axis.bin) / static_cast<double>(axis.grid);
-  const double start = static_cast<double>(axis.start) + static_cast<double>(bin) * static_cast<double>(axis.bin);
-  if (!(std::abs(start) < 1e12 && step > 0)) return {0, 0};
-  const double limit = static_cast<double>(axis.grid);
-  const double first = std::floor((-1.0 - start) / step) - 2;
-  const double last = std::ceil((static_cast<double>(axis.size) - start) / step) + 2;
-  return {static_cast<int64_t>(std::clamp(first, 0.0, limit)), static_cast<int64_t>(std::clamp(last, 0.0, limit))};
-}
-
 void reference(const RoiAlign& op, const KernelContext& context) {
   const Problem p(op, context);
   const int64_t channels = p.channels;
@@ -125,15 +68,15 @@ void reference(const RoiAlign& op, const KernelContext& context) {
       for (int64_t px = 0; px < op.output.x; ++px, out += channels) {
         for (int64_t c = 0; c < channels; ++c) out[c] = 0;
         if (!region.map) continue;
-        const auto [y_begin, y_end] = sample_range(region.y, py);
-        const auto [x_begin, x_end] = sample_range(region.x, px);
+        const auto [y_begin, y_end] = roi_sample_range(region.y, py);
+        const auto [x_begin, x_end] = roi_sample_range(region.x, px);
         for (int64_t iy = y_begin; iy < y_end; ++iy) {
           for (int64_t ix = x_begin; ix < x_end; ++ix) {
             const float y = region.y.position(py, iy);
             const float x = region.x.position(px, ix);
             if (!region.y.inside(y) || !region.x.inside(x)) continue;
-            const Neighbours ny = neighbours(y, region.y.size);
-            const Neighbours nx = neighbours(x, region.x.size);
+            const RoiNeighbours ny = roi_neighbours(y, region.y.size);
+            const RoiNeighbours nx = roi_neighbours(x, region.x.size);
             const float hy = 1.0f - ny.fraction, hx = 1.0f - nx.fraction;
             const float *v1 = region.map + (ny.low * region.x.size + nx.low) * channels,
                         *v2 = region.map + (ny.low * region.x.size + nx.high) * channels,
@@ -143,7 +86,7 @@ void reference(const RoiAlign& op, const KernelContext& context) {
             for (int64_t c = 0; c < channels; ++c) out[c] += w1 * v1[c] + w2 * v2[c] + w3 * v3[c] + w4 * v4[c];
           }
         }
-        for (int64_t c = 0; c < channels; ++c) out[c] /= sample_count(region);
+        for (int64_t c = 0; c < channels; ++c) out[c] /= roi_sample_count(region.y, region.x);
       }
     }
   }
@@ -160,16 +103,16 @@ struct Taps {
   Tap* taps;
   int64_t* starts;
 
-  void fill(const Axis& axis, int64_t bins) const {
+  void fill(const RoiAxis& axis, int64_t bins) const {
     int64_t count = 0;
     for (int64_t bin = 0; bin < bins; ++bin) {
       const int64_t begin = count;
       starts[bin] = begin;
-      const auto [first, last] = sample_range(axis, bin);
+      const auto [first, last] = roi_sample_range(axis, bin);
       for (int64_t sample = first; sample < last; ++sample) {
         const float position = axis.position(bin, sample);
         if (!axis.inside(position)) continue;
-        const Neighbours n = neighbours(position, axis.size);
+        const RoiNeighbours n = roi_neighbours(position, axis.size);
         add(begin, count, n.low, 1.0f - n.fraction);
         if (n.high != n.low) add(begin, count, n.high, n.fraction);
       }
@@ -192,7 +135,7 @@ struct Taps {
 
 /// Upper bound of the taps of one axis.
 int64_t tap_capacity(const RoiAlign& op, int64_t bins, int64_t size) {
-  const int64_t bin = op.sampling_ratio > 0 ? std::min(2 * op.sampling_ratio, size) : size;
+  const int64_t bin = op.rule.sampling_ratio > 0 ? std::min(2 * op.rule.sampling_ratio, size) : size;
   return bins * bin;
 }
 
@@ -277,7 +220,7 @@ void parallel(const RoiAlign& op, const KernelContext& context) {
               .y_end = nullptr,
               .x_begin = nullptr,
               .x_end = nullptr,
-              .samples = sample_count(region)};
+              .samples = roi_sample_count(region.y, region.x)};
       for (int64_t py = 0; py < op.output.y; ++py) {
         bin.y_begin = y_taps.taps + y_taps.starts[py];
         bin.y_end = y_taps.taps + y_taps.starts[py + 1];
@@ -291,9 +234,12 @@ void parallel(const RoiAlign& op, const KernelContext& context) {
   });
 }
 
-const KernelRegistration<RoiAlign> reference_row{{.run = reference}};
+// Rows are found by the dtype of the boxes; features in another one have none here.
+bool supports(const RoiAlign&, const Specs& in) { return in[2].dtype == DType::f32; }
+
+const KernelRegistration<RoiAlign> reference_row{{.supports = supports, .run = reference}};
 const KernelRegistration<RoiAlign> baseline_row{
-    {.variant = "baseline", .rank = 10, .workspace = workspace, .run = parallel<bin_baseline>}};
+    {.variant = "baseline", .rank = 10, .supports = supports, .workspace = workspace, .run = parallel<bin_baseline>}};
 
 #ifdef INSTASEG_X86
 // Products and sums are rounded separately, as in the baseline: both variants give the same bits.
@@ -322,8 +268,12 @@ INSTASEG_AVX2 void bin_avx2(const Bin& bin, float* out) {
   for (; c < bin.channels; ++c) bin_block<1>(bin, c, out);
 }
 
-const KernelRegistration<RoiAlign> avx2_row{
-    {.variant = "avx2", .isa = Isa::avx2, .rank = 20, .workspace = workspace, .run = parallel<bin_avx2>}};
+const KernelRegistration<RoiAlign> avx2_row{{.variant = "avx2",
+                                             .isa = Isa::avx2,
+                                             .rank = 20,
+                                             .supports = supports,
+                                             .workspace = workspace,
+                                             .run = parallel<bin_avx2>}};
 #endif
 
 }  // namespace

@@ -5,7 +5,7 @@
 #include <cmath>
 #include <cstdint>
 
-#include "ops/decision_math.h"
+#include "ops/suppression_rules.h"
 #include "runtime/isa.h"
 
 #ifdef INSTASEG_X86
@@ -36,36 +36,8 @@ struct BoxList {
   }
 };
 
-/// Sides are differences; suppressed above the threshold, which is at least 0.
-struct IouAbove {
-  static INSTASEG_DECISION float side(float difference) { return difference; }
-  static INSTASEG_DECISION bool exceeds(float iou, float threshold) { return iou > threshold; }
-  static constexpr bool kInclusive = false;
-};
-/// Sides in whole pixels, both ends included; suppressed from the threshold on, which is more than 0.
-struct PixelIouFrom {
-  static INSTASEG_DECISION float side(float difference) { return difference + 1.0f; }
-  static INSTASEG_DECISION bool exceeds(float iou, float threshold) { return iou >= threshold; }
-  static constexpr bool kInclusive = true;
-};
-
-template <class Rule>
-INSTASEG_DECISION float suppression_area(const Box& b) {
-  return Rule::side(b.x2 - b.x1) * Rule::side(b.y2 - b.y1);
-}
-
-/// The test of one pair. A NaN never suppresses.
-template <class Rule>
-INSTASEG_DECISION bool suppresses(const Box& a, const Box& b, float threshold) {
-  const float w = greater(Rule::side(lesser(a.x2, b.x2) - greater(a.x1, b.x1)), 0.0f);
-  const float h = greater(Rule::side(lesser(a.y2, b.y2) - greater(a.y1, b.y1)), 0.0f);
-  const float intersection = w * h;
-  return Rule::exceeds(intersection / (suppression_area<Rule>(a) + suppression_area<Rule>(b) - intersection),
-                       threshold);
-}
-
-/// Whether any of the first `count` boxes of the list suppresses the box. Where no lane intersects, every IoU is 0, -0
-/// or NaN, and the division can be left out.
+/// Whether any of the first `count` boxes of the list suppresses the box, for a threshold of at least 0. Where no lane
+/// intersects, every IoU is 0, -0 or NaN, and the division can be left out.
 template <class Rule>
 INSTASEG_INLINE bool any_suppresses(const BoxList& list, int64_t count, const Box& box, float area, float threshold) {
   for (int64_t at = 0; at < count; at += kSuppressionLanes) {

@@ -8,13 +8,6 @@
 namespace instaseg::cpu {
 namespace {
 
-// Truncated; the padding cannot overflow what is left of the range.
-int64_t truncated(float x) {
-  constexpr float kLimit = 1 << 30;
-  if (x != x) return 0;
-  return static_cast<int64_t>(std::min(std::max(x, -kLimit), kLimit));
-}
-
 void run_rows(const YolactBoxes& op, const KernelContext& context, const ValidRows& rows, int64_t begin, int64_t end) {
   const int64_t capacity = context.inputs[0].shape[1];
   for (int64_t i = begin; i < end; ++i) {
@@ -23,11 +16,8 @@ void run_rows(const YolactBoxes& op, const KernelContext& context, const ValidRo
     int32_t* out = context.outputs[0].as<int32_t>() + row * 4;
     for (int axis = 0; axis < 2; ++axis) {
       // Height comes first in sizes, x first in boxes.
-      const int64_t size = std::max(context.inputs[1].i32()[row / capacity * 4 + (1 - axis)], 0);
-      const int64_t a = truncated(box[axis] * static_cast<float>(size));
-      const int64_t b = truncated(box[2 + axis] * static_cast<float>(size));
-      out[axis] = static_cast<int32_t>(std::max<int64_t>(std::min(a, b) - op.padding, 0));
-      out[2 + axis] = static_cast<int32_t>(std::min(std::max(a, b) + op.padding, size));
+      op.place(box[axis], box[2 + axis], context.inputs[1].i32()[row / capacity * 4 + (1 - axis)], out[axis],
+               out[2 + axis]);
     }
   }
 }

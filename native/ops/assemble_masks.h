@@ -1,7 +1,8 @@
 // assembleMasks: YOLACT's masks, sigmoid(prototypes * coefficients) inside the box and 0 outside (dbolya/yolact
 // output_utils.postprocess and box_utils.crop).
-//   prototypes f32 [N, PH, PW, K], coefficients f32 [N, D, K], boxes f32 [N, D, 4] (relative x1, y1, x2, y2)
-//   output     f32 [N * D, PH, PW, 1]
+//   prototypes f32, f16 or bf16 [N, PH, PW, K], coefficients f32 or in that dtype [N, D, K],
+//   boxes f32 [N, D, 4] (relative x1, y1, x2, y2)
+//   output     [N * D, PH, PW, 1] in the prototypes' dtype; sums are f32
 // A cell is inside when x1 * PW - padding <= column < x2 * PW + padding, likewise for rows, in f32 without rounding;
 // reversed sides are swapped.
 #pragma once
@@ -22,7 +23,7 @@ struct AssembleMasks {
     return op;
   }
   Specs infer(const Specs& in) const {
-    require_dtype(name, "prototypes", in[0], DType::f32);
+    require_float(name, "prototypes", in[0]);
     require_rank(name, "prototypes", in[0], 4);
     const Shape& prototypes = in[0].shape;
     require(prototypes[1] <= 4096 && prototypes[2] <= 4096, ErrorCode::shape, name,
@@ -30,10 +31,12 @@ struct AssembleMasks {
     require_boxes(name, "boxes", in[2], 3);
     const Shape& boxes = in[2].shape;
     require_shape(name, "boxes", in[2], {prototypes[0], boxes[1], 4});
-    require_dtype(name, "coefficients", in[1], DType::f32);
+    require(in[1].dtype == DType::f32 || in[1].dtype == in[0].dtype, ErrorCode::dtype, name,
+            ": coefficients must be f32 or have the prototypes' dtype, ", name_of(in[0].dtype), "; received ",
+            name_of(in[1].dtype));
     require_shape(name, "coefficients", in[1], {boxes[0], boxes[1], prototypes[3]});
     require_image_counts(name, input_or_absent(in, 3), boxes[0]);
-    return {{.dtype = DType::f32, .shape = {Shape{boxes[0], boxes[1]}.elements(), prototypes[1], prototypes[2], 1}}};
+    return {{.dtype = in[0].dtype, .shape = {Shape{boxes[0], boxes[1]}.elements(), prototypes[1], prototypes[2], 1}}};
   }
   double flops(const Specs& in, const Specs& out) const {
     return 2.0 * static_cast<double>(out[0].shape.elements()) * static_cast<double>(in[0].shape[3]);

@@ -57,6 +57,36 @@ INSTASEG_DECISION float exact_exp(float x) { return exact_exp_in_range(exp_argum
 
 INSTASEG_DECISION float exact_sigmoid(float x) { return 1.0f / (1.0f + exact_exp(-x)); }
 
+/// log2 in f64 (reduction to [sqrt(1/2), sqrt(2)), then the series of atanh, relative error below 1e-15), rounded once;
+/// exact for powers of two. -infinity for 0, NaN for negative numbers.
+INSTASEG_DECISION float exact_log2(float x) {
+  if (!(x > 0.0f)) return x == 0.0f ? -INFINITY : NAN;
+  if (x == INFINITY) return x;
+  const uint64_t bits = std::bit_cast<uint64_t>(static_cast<double>(x));  // never subnormal
+  int exponent = static_cast<int>(bits >> 52) - 1023;
+  double m = std::bit_cast<double>((bits & 0xfffffffffffffull) | 0x3ff0000000000000ull);
+  if (m > 1.41421356237309504880) {
+    m *= 0.5;
+    exponent += 1;
+  }
+  const double s = (m - 1.0) / (m + 1.0);
+  const double z = s * s;
+  double p = 1.0 / 23;
+  p = p * z + 1.0 / 21;
+  p = p * z + 1.0 / 19;
+  p = p * z + 1.0 / 17;
+  p = p * z + 1.0 / 15;
+  p = p * z + 1.0 / 13;
+  p = p * z + 1.0 / 11;
+  p = p * z + 1.0 / 9;
+  p = p * z + 1.0 / 7;
+  p = p * z + 1.0 / 5;
+  p = p * z + 1.0 / 3;
+  // The leading term apart: its error decides.
+  const double log2_m = s * 2.8853900817779268147 + s * z * p * 2.8853900817779268147;
+  return static_cast<float>(static_cast<double>(exponent) + log2_m);
+}
+
 INSTASEG_DECISION float box_area(const Box& b) { return (b.x2 - b.x1) * (b.y2 - b.y1); }
 
 /// Intersection over union as torchvision computes it. A NaN coordinate makes the area NaN and so the result.
@@ -66,6 +96,9 @@ INSTASEG_DECISION float box_iou(const Box& a, float area_a, const Box& b, float 
   const float intersection = w * h;
   return intersection / (area_a + area_b - intersection);
 }
+
+/// A coordinate brought to [0, limit]. NaN passes through.
+INSTASEG_DECISION float clip_coordinate(float x, float limit) { return x < 0.0f ? 0.0f : (x > limit ? limit : x); }
 
 /// The largest float <= t: for a float x, x > t and x > floor_to_float(t) say the same.
 inline float floor_to_float(double t) {

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "ops/box_rules.h"
+#include "ops/decision_math.h"
 
 namespace instaseg {
 
@@ -28,6 +29,23 @@ struct DecodeBoxes {
     }
     op.clip = static_cast<float>(reader.number("clip", std::log(1000.0 / 16)));
     return op;
+  }
+  /// Both ends of one side from its ends (low, high) and deltas; axis 0 is x, 1 is y.
+  INSTASEG_DECISION void decode_axis(int axis, float low, float high, float shift, float stretch, float& out_low,
+                                     float& out_high) const {
+    const float side = high - low;
+    const float centre = low + 0.5f * side;
+    const float d = stretch / weights[2 + axis];
+    const float at = shift / weights[axis] * side + centre;
+    const float half = 0.5f * (exact_exp(d > clip ? clip : d) * side);
+    out_low = at - half;
+    out_high = at + half;
+  }
+  INSTASEG_DECISION Box decode(const Box& box, const Box& delta) const {
+    Box out;
+    decode_axis(0, box.x1, box.x2, delta.x1, delta.x2, out.x1, out.x2);
+    decode_axis(1, box.y1, box.y2, delta.y1, delta.y2, out.y1, out.y2);
+    return out;
   }
   Specs infer(const Specs& in) const {
     const TensorSpec& boxes = in[0];

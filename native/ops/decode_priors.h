@@ -6,6 +6,7 @@
 #pragma once
 
 #include "ops/box_rules.h"
+#include "ops/decision_math.h"
 
 namespace instaseg {
 
@@ -26,6 +27,19 @@ struct DecodePriors {
       op.size_variance = static_cast<float>(variances[1]);
     }
     return op;
+  }
+  /// A prior (cx, cy, w, h) moved by its deltas.
+  INSTASEG_DECISION Box decode(const Box& prior, const Box& delta) const {
+    const float width = prior.x2 * exact_exp(delta.x2 * size_variance);
+    const float height = prior.y2 * exact_exp(delta.y2 * size_variance);
+    const float x = prior.x1 + delta.x1 * centre_variance * prior.x2;
+    const float y = prior.y1 + delta.y1 * centre_variance * prior.y2;
+    Box out;
+    out.x1 = x - width / 2.0f;
+    out.y1 = y - height / 2.0f;
+    out.x2 = width + out.x1;
+    out.y2 = height + out.y1;
+    return out;
   }
   Specs infer(const Specs& in) const {
     require_boxes(name, "loc", in[0], 3);

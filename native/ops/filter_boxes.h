@@ -9,6 +9,7 @@
 #include <limits>
 
 #include "ops/box_rules.h"
+#include "ops/decision_math.h"
 
 namespace instaseg {
 
@@ -40,6 +41,13 @@ struct FilterBoxes {
   }
   /// Candidates an image.
   static int64_t candidates(const Shape& scores) { return scores.elements(1, scores.rank()); }
+  /// Whether candidate m passes, whatever the capacity.
+  INSTASEG_DECISION bool passes(const Box& box, float score, int64_t m) const {
+    const float w = box.x2 - box.x1;
+    const float h = box.y2 - box.y1;
+    const bool large = strict_size ? w > min_size && h > min_size : w >= min_size && h >= min_size;
+    return score > score_threshold && large && m % classes != background;
+  }
   Specs infer(const Specs& in) const {
     require_boxes(name, "boxes", in[0], 3);
     require_dtype(name, "scores", in[1], DType::f32);

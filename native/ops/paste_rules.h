@@ -69,7 +69,8 @@ INSTASEG_DECISION bool paste_inside(float value, float threshold) {
 }
 
 /// Both sides of a box on one axis; `expand` is (mask width + 2) / mask width.
-inline PasteAxis paste_axis(PasteRule rule, float low, float high, int64_t mask, float expand, int64_t image) {
+INSTASEG_DECISION PasteAxis paste_axis(PasteRule rule, float low, float high, int64_t mask, float expand,
+                                       int64_t image) {
   PasteAxis axis;
   axis.mask = static_cast<int32_t>(mask);
   if (rule == PasteRule::torchvision) {
@@ -99,13 +100,13 @@ inline PasteAxis paste_axis(PasteRule rule, float low, float high, int64_t mask,
 
 struct PastePlace {
   PasteAxis y, x;
-  int64_t height() const { return y.end - y.begin; }
-  int64_t width() const { return x.end - x.begin; }
+  INSTASEG_DECISION int64_t height() const { return y.end - y.begin; }
+  INSTASEG_DECISION int64_t width() const { return x.end - x.begin; }
 };
 
 /// Where a mask lands in an image of the given size; empty (all zero) where it does not.
-inline PastePlace paste_place(PasteRule rule, const Box& box, int64_t mask_height, int64_t mask_width,
-                              int64_t image_height, int64_t image_width) {
+INSTASEG_DECISION PastePlace paste_place(PasteRule rule, const Box& box, int64_t mask_height, int64_t mask_width,
+                                         int64_t image_height, int64_t image_width) {
   PastePlace place;
   if (mask_height == 0 || mask_width == 0) return place;
   const float expand = static_cast<float>(static_cast<double>(mask_width + 2) / static_cast<double>(mask_width));

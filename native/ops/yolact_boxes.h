@@ -6,6 +6,7 @@
 #pragma once
 
 #include "ops/box_rules.h"
+#include "ops/decision_math.h"
 
 namespace instaseg {
 
@@ -22,6 +23,16 @@ struct YolactBoxes {
             ": padding must not be negative; received ", op.padding);
     return op;
   }
+  /// One side of a box in an image of `size` pixels.
+  INSTASEG_DECISION void place(float a, float b, int32_t size, int32_t& low, int32_t& high) const {
+    const int64_t limit = size > 0 ? size : 0;
+    const int64_t first = truncated(a * static_cast<float>(limit));
+    const int64_t second = truncated(b * static_cast<float>(limit));
+    const int64_t begin = (first < second ? first : second) - padding;
+    const int64_t end = (first < second ? second : first) + padding;
+    low = static_cast<int32_t>(begin > 0 ? begin : 0);
+    high = static_cast<int32_t>(end < limit ? end : limit);
+  }
   Specs infer(const Specs& in) const {
     require_boxes(name, "boxes", in[0], 3);
     require_rank(name, "boxes", in[0], 3);
@@ -30,6 +41,14 @@ struct YolactBoxes {
     require_shape(name, "sizes", in[1], {boxes[0], 4});
     require_image_counts(name, input_or_absent(in, 2), boxes[0]);
     return {{.dtype = DType::i32, .shape = boxes}};
+  }
+
+ private:
+  // The padding cannot overflow what is left of the range.
+  static INSTASEG_DECISION int64_t truncated(float x) {
+    constexpr float kLimit = 1 << 30;
+    if (x != x) return 0;
+    return static_cast<int64_t>(x < -kLimit ? -kLimit : (x > kLimit ? kLimit : x));
   }
 };
 inline const OpRegistration<YolactBoxes> yolact_boxes_registration;

@@ -13,7 +13,7 @@ struct Extent {
 };
 
 /// In f32, without rounding; NaN (both ends) where a coordinate is.
-inline Extent sanitize(float a, float b, int64_t size, float padding) {
+INSTASEG_DECISION Extent sanitize(float a, float b, int64_t size, float padding) {
   const float scale = static_cast<float>(size);
   a = a * scale;
   b = b * scale;
@@ -22,7 +22,7 @@ inline Extent sanitize(float a, float b, int64_t size, float padding) {
 }
 
 /// The pixels i with low <= i < high, all in [0, size); none where an end is NaN.
-inline void pixels_within(Extent extent, int64_t size, int64_t& begin, int64_t& end) {
+INSTASEG_DECISION void pixels_within(Extent extent, int64_t size, int64_t& begin, int64_t& end) {
   const float limit = static_cast<float>(size);
   begin = extent.low < limit ? static_cast<int64_t>(std::ceil(greater(extent.low, 0.0f))) : size;
   end = extent.high > 0 ? static_cast<int64_t>(std::ceil(lesser(extent.high, limit))) : 0;

@@ -1,8 +1,8 @@
 import test from 'ava';
 import { ops, Tensor } from '../../src/index.js';
 import { f32, floats, ints, rejects, spoil } from '../support/boxes.js';
-import { assertClose, forEachVariant, integerTensor, randomTensor } from '../support/ops.js';
-import { sameBits } from './checks.js';
+import { assertClose, forEachVariant, integerTensor, randomTensor, TEST_DEVICE } from '../support/ops.js';
+import { assertWithinPolicy, floatTensor, numbersOf, sameBits } from './checks.js';
 
 /** Whether cell i of `size` lies between two relative coordinates: sanitize_coordinates and crop in f32. */
 function within(a: number, b: number, size: number, padding: number): (i: number) => boolean {
@@ -14,9 +14,9 @@ function within(a: number, b: number, size: number, padding: number): (i: number
 
 /** The mask of one detection, in f64. */
 function assemble(
-  prototypes: Float32Array,
+  prototypes: ArrayLike<number>,
   [height, width, depth]: readonly [number, number, number],
-  coefficients: Float32Array,
+  coefficients: ArrayLike<number>,
   box: ArrayLike<number>,
   padding: number,
 ): Float64Array {
@@ -74,6 +74,36 @@ forEachVariant(test, 'assembleMasks', 'agrees with the definition', async (t, de
     }
   }
 });
+
+if (TEST_DEVICE !== 'cpu') {
+  forEachVariant(test, 'assembleMasks', 'keeps the dtype of f16 and bf16 prototypes', async (t, device) => {
+    const [height, width, count] = [9, 21, 11];
+    for (const dtype of ['f16', 'bf16'] as const) {
+      for (const [depth, own] of [
+        [32, 'f32'],
+        [7, dtype],
+      ] as const) {
+        const shape = [1, height, width, depth];
+        const prototypes = floatTensor(dtype, randomTensor(depth, shape, { scale: 2 }).data, shape);
+        const coefficients = floatTensor(own, randomTensor(depth + 1, [count, depth]).data, [1, count, depth]);
+        const boxes = randomBoxes(depth, 1, count);
+        const result = await device.run(() => ops.assembleMasks(prototypes, coefficients, boxes));
+        t.is(result.dtype, dtype);
+        const [values, weights] = [numbersOf(prototypes), numbersOf(coefficients)];
+        const exact = Array.from({ length: count }, (_, mask) => [
+          ...assemble(
+            values,
+            [height, width, depth],
+            weights.subarray(mask * depth, (mask + 1) * depth),
+            boxes.data.subarray(mask * 4, mask * 4 + 4),
+            1,
+          ),
+        ]).flat();
+        assertWithinPolicy(t, dtype, numbersOf(result), exact, exact.map(f32), { per: 'tensor' });
+      }
+    }
+  });
+}
 
 forEachVariant(test, 'assembleMasks', 'crops on the float coordinates', async (t, device) => {
   const inside = async (a: number, b: number, padding: number): Promise<number[]> => {

@@ -1,8 +1,8 @@
 import test from 'ava';
-import { ops, Tensor } from '../../src/index.js';
+import { Device, ops, Tensor } from '../../src/index.js';
 import { box, floats, ints, iou, randomBoxes, randomIntegers, rejects, spoil } from '../support/boxes.js';
 import { sortedIndices } from '../support/order.js';
-import { forEachVariant } from '../support/ops.js';
+import { forEachVariant, randomSource } from '../support/ops.js';
 
 /** The definition. */
 function suppress(
@@ -116,6 +116,48 @@ forEachVariant(test, 'nms', 'treats images apart, stops at maxOutput, keeps empt
     ops.nms(floats([5, 5, 5, 5, 5, 5, 5, 5], [1, 2, 4]), floats([1, 1], [1, 2]), { iouThreshold: 0 }),
   );
   t.deepEqual([...empty.indices.data], [0, 1]);
+});
+
+/** INSTASEG_NMS_CASES: more of them, for builds and devices that are quick. */
+const RANDOM_CASES = Number(process.env['INSTASEG_NMS_CASES'] ?? 300);
+const CASES_A_RUN = 12;
+
+forEachVariant(test, 'nms', 'keeps what the scalar variant keeps in random cases with ties', async (t, device) => {
+  const oracle = await Device.open('cpu', { threads: 1, variant: 'reference' });
+  try {
+    for (let seed = 0; seed * CASES_A_RUN < RANDOM_CASES; seed += 1) {
+      const next = randomSource(seed + 1000);
+      const pick = <T>(...values: T[]): T => values[Math.floor(next() * values.length)]!;
+      const capacity = 1 + Math.floor(next() * pick(20, 70, 200));
+      const total = CASES_A_RUN * capacity;
+      // Corners on a grid make IoUs of few values, many of them at a threshold; few scores make ties.
+      const [step, levels] = [pick(1, 4, 0.125), pick(1, 5, 40, 1e6)];
+      const extent = pick(30, 100);
+      const boxes = randomBoxes(seed, total, extent, 40).map((value) => Math.round(value / step) * step);
+      const scores = Float32Array.from({ length: total }, () => Math.floor(next() * levels) / levels);
+      const groups = pick(0, 1, 3, 80);
+      const options = {
+        iouThreshold: pick(0, 0.1, 0.2, 0.3, 0.5, 0.6, 0.7, 0.9, 1 / 3, next()),
+        ...(groups > 0 && {
+          groups: Tensor.from(randomIntegers(seed, total, 0, groups - 1), [CASES_A_RUN, capacity]),
+        }),
+        ...(next() < 0.5 && { maxOutput: Math.floor(next() * capacity) }),
+        counts: ints(Array.from({ length: CASES_A_RUN }, (_, i) => (i % 3 ? capacity : Math.floor(next() * capacity)))),
+      };
+      const places = Tensor.from(next() < 0.3 ? spoil(seed, boxes, 0.02) : boxes, [CASES_A_RUN, capacity, 4]);
+      const values = Tensor.from(next() < 0.3 ? spoil(seed + 1, scores, 0.02) : scores, [CASES_A_RUN, capacity]);
+      const run = (on: Device) => on.run(() => ops.nms(places, values, options));
+      const [actual, expected] = [await run(device), await run(oracle)];
+      t.deepEqual(actual.counts.data, expected.counts.data, `run ${seed}`);
+      const limit = expected.indices.shape[1]!;
+      for (const [image, kept] of expected.counts.data.entries()) {
+        const list = (of: typeof expected) => of.indices.data.subarray(image * limit, image * limit + kept);
+        t.deepEqual(list(actual), list(expected), `run ${seed}, image ${image}`);
+      }
+    }
+  } finally {
+    await oracle.dispose();
+  }
 });
 
 forEachVariant(test, 'nms', 'refuses bad arguments', async (t, device) => {

@@ -1,7 +1,8 @@
 import test from 'ava';
 import { ops, Tensor } from '../../src/index.js';
 import { f32, floats, ints, randomBoxes, rejects, spoil } from '../support/boxes.js';
-import { assertClose, forEachVariant, integerTensor, randomTensor } from '../support/ops.js';
+import { assertClose, forEachVariant, integerTensor, randomTensor, TEST_DEVICE } from '../support/ops.js';
+import { assertWithinPolicy, floatTensor, numbersOf, refused } from './checks.js';
 
 interface Options {
   readonly output: readonly [number, number];
@@ -10,7 +11,13 @@ interface Options {
 }
 
 /** One region of one map by the definition: positions in f32, sums in f64. */
-function align(box: ArrayLike<number>, map: Tensor, image: number, scale: number, options: Options): number[] {
+function align(
+  box: ArrayLike<number>,
+  map: { readonly shape: readonly number[]; readonly data: ArrayLike<number> },
+  image: number,
+  scale: number,
+  options: Options,
+): number[] {
   const [, height, width, channels] = map.shape as [number, number, number, number];
   const { output, samplingRatio, aligned } = options;
   const axis = (low: number, high: number, bins: number) => {
@@ -91,6 +98,20 @@ forEachVariant(test, 'roiAlign', 'is exact on small integers', async (t, device)
   );
 });
 
+forEachVariant(test, 'roiAlign', 'takes more bins than a kernel has room to prepare', async (t, device) => {
+  const map = randomTensor(11, [1, 9, 7, 4]);
+  const boxes = [0.3, -2, 6.1, 9.5, 2, 2, 40, 30];
+  for (const [output, samplingRatio] of [
+    [[700, 1], 2],
+    [[1, 2100], 0],
+  ] as const) {
+    const options = { output, samplingRatio, aligned: true };
+    const result = await device.run(() => ops.roiAlign(floats(boxes, [1, 2, 4]), [map], { ...options, scales: [1] }));
+    const expected = [0, 1].flatMap((i) => align(boxes.slice(i * 4, i * 4 + 4), map, 0, 1, options));
+    assertClose(t, result.data, expected, { rtol: 1e-5, atol: 2e-5 });
+  }
+});
+
 /** Maps that hold their level, so that the output tells the level. */
 function levelMaps(images: number): Tensor<Float32Array>[] {
   return [64, 32, 16, 8].map((size, level) =>
@@ -138,6 +159,52 @@ forEachVariant(test, 'roiAlign', 'computes the counted rows only and keeps image
     const expected = align(boxes.subarray(row * 4, row * 4 + 4), map, row < 4 ? 0 : 1, 1, options);
     assertClose(t, result.data.subarray(row * 36, row * 36 + 36), expected, { rtol: 1e-5, atol: 1e-5 });
   }
+});
+
+if (TEST_DEVICE !== 'cpu') {
+  forEachVariant(test, 'roiAlign', 'keeps the dtype of f16 and bf16 features and sums in f32', async (t, device) => {
+    let seed = 40;
+    for (const dtype of ['f16', 'bf16'] as const) {
+      for (const [samplingRatio, output, channels] of [
+        [2, [7, 7], 16],
+        [0, [3, 2], 5],
+        [0, [2, 8], 8],
+      ] as const) {
+        seed += 1;
+        const shape = [2, 20, 26, channels];
+        const map = floatTensor(dtype, randomTensor(seed, shape).data, shape);
+        const rounded = { shape, data: numbersOf(map) };
+        const boxes = Float32Array.from([...randomBoxes(seed, 7, 60, 50), ...EDGES]);
+        const options = { output, samplingRatio, aligned: samplingRatio === 0 };
+        const result = await device.run(() =>
+          ops.roiAlign(Tensor.from(boxes, [2, 7, 4]), [map], { ...options, scales: [0.5] }),
+        );
+        t.is(result.dtype, dtype);
+        const exact = Array.from({ length: 14 }, (_, i) =>
+          align(boxes.subarray(i * 4, i * 4 + 4), rounded, Math.floor(i / 7), 0.5, options),
+        ).flat();
+        assertWithinPolicy(t, dtype, numbersOf(result), exact, exact.map(f32), {
+          per: 'tensor',
+          label: `case ${seed}`,
+        });
+      }
+    }
+  });
+} else {
+  test('roiAlign on the CPU computes f32 features only', async (t) => {
+    const map = floatTensor('f16', [1, 2, 3, 4], [1, 2, 2, 1]);
+    const boxes = floats([0, 0, 1, 1], [1, 1, 4]);
+    await refused(t, () => ops.roiAlign(boxes, [map], { output: 1, scales: [1] }), 'ERR_UNSUPPORTED', /roiAlign/);
+  });
+}
+
+test('roiAlign takes features of one float dtype', async (t) => {
+  const boxes = floats([0, 0, 1, 1], [1, 1, 4]);
+  const half = floatTensor('f16', [1, 2, 3, 4], [1, 2, 2, 1]);
+  const run = (...features: Tensor[]) =>
+    ops.roiAlign(boxes, features, { output: 1, scales: features.map((_, i) => 0.5 ** i) });
+  await refused(t, () => run(half, floats([1], [1, 1, 1, 1])), 'ERR_DTYPE', /features\[1\] must be f16/);
+  await refused(t, () => run(ints([1], [1, 1, 1, 1])), 'ERR_DTYPE', /f32, f16 or bf16/);
 });
 
 forEachVariant(test, 'roiAlign', 'survives any box', async (t, device) => {
