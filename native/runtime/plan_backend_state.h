@@ -18,9 +18,10 @@ class Plan::BackendState {
   std::vector<char*> workspaces;
   /// A word of device memory a step (KernelContext::fault).
   uint64_t* faults = nullptr;
-  /// Steps [0, recorded_steps) have static shapes and are recorded; the rest runs step by step.
-  size_t recorded_steps = 0;
-  bool recordable = true;
+  /// Steps [recorded_begin, recorded_end) have static shapes and are recorded. Those before read inputs whose size, and
+  /// with it their place, changes from run to run; those after have outputs of dynamic shape, or follow one.
+  size_t recorded_begin = 0;
+  size_t recorded_end = 0;
   int runs = 0;
   std::unique_ptr<Recording> recording;
   /// Fills what a run's arena holds, for poison_requested().

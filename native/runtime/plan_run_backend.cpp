@@ -24,10 +24,7 @@ Plan::BackendState::BackendState(const Plan& plan)
   const std::vector<Value>& values = plan.graph_.values();
   for (size_t id = 0; id < values.size(); ++id) {
     if (values[id].input < 0 && plan.offsets_[id] != kOwnMemory) continue;
-    if (values[id].spec.shape.dynamic()) {
-      if (values[id].input >= 0) recordable = false;
-      continue;
-    }
+    if (values[id].spec.shape.dynamic()) continue;
     io_offsets_[id] = bytes_;
     bytes_ += align(std::max<int64_t>(values[id].spec.bytes(), 1));
   }
@@ -35,7 +32,16 @@ Plan::BackendState::BackendState(const Plan& plan)
   bytes_ += align(static_cast<int64_t>(plan.steps_.size() * sizeof(uint64_t)));
   const auto dynamic =
       std::find_if(plan.steps_.begin(), plan.steps_.end(), [](const PlanStep& step) { return step.dynamic; });
-  recorded_steps = static_cast<size_t>(dynamic - plan.steps_.begin());
+  recorded_end = static_cast<size_t>(dynamic - plan.steps_.begin());
+  const auto moves = [&](ValueId id) {
+    if (id == kAbsent) return false;
+    const Value& root = values[values[id].root];
+    return root.input >= 0 && root.spec.shape.dynamic();
+  };
+  for (size_t i = 0; i < recorded_end; ++i) {
+    const std::vector<ValueId>& inputs = plan.steps_[i].node.inputs;
+    if (std::any_of(inputs.begin(), inputs.end(), moves)) recorded_begin = i + 1;
+  }
 }
 
 #if defined(__SANITIZE_ADDRESS__)
@@ -149,20 +155,21 @@ void Plan::run_on_backend(Run& run, ThreadPool& pool) const {
       execution.run_step(i, state.workspaces[i], state.faults + i);
       if (run.profile) backend.mark();
     };
-    const auto compute = [&] {
-      clear();
-      if (run.profile) backend.mark();
-      for (size_t i = 0; i < state.recorded_steps; ++i) step(i);
+    clear();
+    if (run.profile) backend.mark();
+    for (size_t i = 0; i < state.recorded_begin; ++i) step(i);
+    const auto middle = [&] {
+      for (size_t i = state.recorded_begin; i < state.recorded_end; ++i) step(i);
     };
     // The first run of a plan is not recorded: an eager op never runs again, and modules are loaded outside recordings.
-    if (run.profile || !state.recordable || state.runs == 0) {
-      compute();
+    if (run.profile || state.runs == 0 || state.recorded_begin == state.recorded_end) {
+      middle();
     } else {
-      if (!state.recording) state.recording = backend.record(compute);
+      if (!state.recording) state.recording = backend.record(middle);
       state.recording->replay();
     }
     ++state.runs;
-    for (size_t i = state.recorded_steps; i < steps_.size(); ++i) {
+    for (size_t i = state.recorded_end; i < steps_.size(); ++i) {
       execution.check_cancelled();
       step(i);
     }
