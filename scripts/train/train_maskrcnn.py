@@ -12,11 +12,15 @@ import copy
 import csv
 import json
 import math
+import os
 import signal
 import time
 from pathlib import Path
 
-import maskrcnn
+# Pictures and RoI batches come in many shapes, and oneDNN keeps only so many compiled primitives: 1024 by default.
+os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "20000")
+
+import maskrcnn  # noqa: E402
 import numpy as np
 import torch
 from PIL import Image
@@ -75,55 +79,10 @@ class Average:
     def update(self, model):
         self.steps += 1
         decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
-        for mine, theirs in zip(self.model.state_dict().values(), model.state_dict().values()):
-            if mine.is_floating_point():
-                mine.lerp_(theirs, 1 - decay)
-            else:
-                mine.copy_(theirs)
-
-
-@torch.no_grad()
-def detections(model, scenes):
-    """COCO results of torchvision's own inference, one picture at a time, boxes and masks at full precision."""
-    model.eval()
-    results = []
-    for i, image in enumerate(scenes.images):
-        found = model([scenes.input(i)])[0]
-        for box, label, score, mask in zip(found["boxes"], found["labels"], found["scores"], found["masks"]):
-            run = rle.encode(np.asfortranarray((mask[0].numpy() > 0.5).astype(np.uint8)))
-            x0, y0, x1, y1 = box.tolist()
-            results.append(
-                {
-                    "image_id": image["id"],
-                    "category_id": int(label),
-                    "score": float(score),
-                    "bbox": [x0, y0, x1 - x0, y1 - y0],
-                    "segmentation": {"size": run["size"], "counts": run["counts"].decode()},
-                }
-            )
-    return results
-
-
-def evaluate(model, folder, limit=None):
-    """pycocotools' mask AP and AP50 on the first `limit` pictures of a split."""
-    import contextlib
-    import io
-
-    from pycocotools.coco import COCO
-    from pycocotools.cocoeval import COCOeval
-
-    scenes = Scenes(folder, limit)
-    results = detections(model, scenes)
-    with contextlib.redirect_stdout(io.StringIO()):
-        truth = COCO(str(Path(folder) / "instances.json"))
-        if not results:
-            return 0.0, 0.0
-        run = COCOeval(truth, truth.loadRes(results), "segm")
-        run.params.imgIds = [image["id"] for image in scenes.images]
-        run.evaluate()
-        run.accumulate()
-        run.summarize()
-    return float(run.stats[0]), float(run.stats[1])
+        if self.steps == 1:
+            pairs = zip(self.model.state_dict().values(), model.state_dict().values())
+            self.mine, self.theirs = zip(*(pair for pair in pairs if pair[0].is_floating_point()))
+        torch._foreach_lerp_(self.mine, self.theirs, 1 - decay)
 
 
 def main():
@@ -136,6 +95,8 @@ def main():
     parser.add_argument("--rate", type=float, default=1e-3)
     parser.add_argument("--limit", type=int, help="train on the first so many scenes only")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--resume", help="last.pt of an earlier run to start from")
+    parser.add_argument("--progress", type=float, default=0, help="where on the cosine to start, 0 to 1")
     parser.add_argument("--f32", action="store_true", help="convolutions in f32 instead of bf16")
     args = parser.parse_args()
     if (args.minutes is None) == (args.iterations is None):
@@ -150,17 +111,21 @@ def main():
     model = maskrcnn.build(
         len(scenes.classes) + 1,
         min_size=[112, 128, 144, 160],
-        rpn_pre_nms_top_n_train=200,
+        rpn_pre_nms_top_n_train=100,
         rpn_post_nms_top_n_train=100,
         rpn_batch_size_per_image=64,
         box_batch_size_per_image=40,
         box_positive_fraction=0.3,
     ).to(memory_format=torch.channels_last)
+    if args.resume:
+        model.load_state_dict(torch.load(args.resume)["model"])
     average = Average(model, 0.998)
     decayed = [p for p in model.parameters() if p.ndim > 1]
     others = [p for p in model.parameters() if p.ndim <= 1]
     optimizer = torch.optim.AdamW(
-        [{"params": decayed, "weight_decay": 0.02}, {"params": others, "weight_decay": 0}], lr=args.rate
+        [{"params": decayed, "weight_decay": 0.02}, {"params": others, "weight_decay": 0}],
+        lr=args.rate,
+        fused=True,
     )
     if not args.f32:
         in_bf16(model)
@@ -184,6 +149,7 @@ def main():
             progress = step / args.iterations if args.iterations else (now - started) / (60 * args.minutes)
             if progress >= 1:
                 break
+            progress = args.progress + (1 - args.progress) * progress
             rate = args.rate * min(1, (step + 1) / 200) * (0.5 + 0.5 * math.cos(math.pi * progress))
             for group in optimizer.param_groups:
                 group["lr"] = rate

@@ -4,6 +4,7 @@ import { loadSharp } from '../image/sharp.js';
 import { loadParameters } from '../nn/parameters.js';
 import { InstasegError } from '../runtime/errors.js';
 import { requireOneOf, requireSignal } from '../runtime/validate.js';
+import { bundledWeights } from '../weights/bundled.js';
 import type { ConfigOverrides } from '../weights/families/config.js';
 import { loadCheckpoint } from '../weights/load.js';
 import type { SegmenterOptions } from './options.js';
@@ -23,6 +24,7 @@ export interface LoadOptions extends DeviceOptions, SegmenterOptions, ConfigOver
 /**
  * Loads a model from a checkpoint file: safetensors, or PyTorch's formats (.pth), the one before 1.6 included. Family and configuration come from
  * the metadata that `instaseg convert` writes, else from the tensors' names and shapes.
+ * The names `maskrcnn_demo` and `yolactplus_demo` are those of the small networks in the package.
  *
  *     const model = await load('maskrcnn_resnet50_fpn_coco-bf2d0c1e.pth', { device: 'auto' });
  *
@@ -37,7 +39,7 @@ export async function load(source: string | URL, options: LoadOptions = {}): Pro
   }
   // Loading sharp blocks the event loop for a while: now, rather than in the first call of segment.
   await loadSharp();
-  const checkpoint = await loadCheckpoint(source, { ...options, ...(signal && { signal }) });
+  const checkpoint = await loadCheckpoint(bundledWeights(source), { ...options, ...(signal && { signal }) });
   try {
     const shared = options.device instanceof Device ? options.device : undefined;
     const device = shared ?? (await Device.open((options.device as DeviceName | undefined) ?? 'auto', options));
