@@ -8,9 +8,8 @@ import argparse
 import json
 
 import torch
-from pycocotools.coco import COCO
-from pycocotools.cocoeval import COCOeval
 
+from compare_results import evaluate
 from yolact_data import Scenes
 from yolact_detect import segment
 from yolact_model import Yolact, YolactConfig
@@ -24,23 +23,6 @@ def load_model(path, half=True):
                for name, value in state['averaged'].items()}
     model.load_state_dict(weights)
     return model.eval()
-
-
-def evaluate(scenes, results):
-    """The twelve numbers of COCO's mask evaluation; prints them."""
-    truth = COCO()
-    truth.dataset = scenes.coco
-    truth.createIndex()
-    evaluation = COCOeval(truth, truth.loadRes(results), 'segm')
-    evaluation.params.imgIds = [record['id'] for record in scenes.records]
-    evaluation.evaluate()
-    evaluation.accumulate()
-    evaluation.summarize()
-    by_class = evaluation.eval['precision'][:, :, :, 0, -1]
-    for k, name in enumerate(scenes.class_names):
-        valid = by_class[:, :, k][by_class[:, :, k] > -1]
-        print(f'{name:>16} {valid.mean() if valid.size else float("nan"):.3f}')
-    return evaluation.stats
 
 
 def main():
@@ -60,7 +42,7 @@ def main():
     if args.results:
         with open(args.results, 'w', encoding='utf-8') as file:
             json.dump(results, file)
-    evaluate(scenes, results)
+    evaluate(scenes.coco, results, [record['id'] for record in scenes.records])
 
 
 if __name__ == '__main__':

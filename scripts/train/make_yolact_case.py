@@ -94,7 +94,7 @@ def levelled(logits, anchors):
 
 def search(image, first_seed):
     names = tuple(f'class {i + 1}' for i in range(CLASSES))
-    config = YolactConfig(class_names=names)
+    config = YolactConfig(class_names=names, size=256, base_scale=24.0)
     size = (image.shape[1], image.shape[0])
     for seed in range(first_seed, first_seed + 1000):
         model = seeded.fill(Yolact(config), seed, RULES + [['conf_layer', 1.2, 0]]).eval()

@@ -28,7 +28,7 @@ OFFSET_RATE = 0.1
 
 WEIGHT_DECAY = 0.02
 CLIP = 10.0
-EARLY_SIZE, EARLY_PART = 192, 0.45
+EARLY_SIZE, EARLY_PART = 192, 0.5
 """The training begins with smaller images, at little more than half the cost; anchors are relative to the image."""
 
 LOGGED_EVERY = 20
@@ -119,7 +119,7 @@ def main():
     stopped = Stopped()
     begin = saved = time.monotonic()
     elapsed = lambda: before + time.monotonic() - begin
-    waiting, sums = [], {}
+    waiting, sums, summed = [], {}, 0
 
     def save_all():
         save(checkpoint, config=asdict(config), model=model.state_dict(), averaged=averaged,
@@ -152,12 +152,13 @@ def main():
             iteration += 1
 
             for name, value in dict(parts, total=total).items():
-                sums[name] = sums.get(name, 0) + value.item() / LOGGED_EVERY
+                sums[name] = sums.get(name, 0) + value.item()
+            summed += 1
             if iteration % LOGGED_EVERY == 0:
                 rate = optimizer.param_groups[0]['lr']
-                log.writerow([iteration, f'{elapsed() / 60:.2f}', f'{rate:.6f}'] + [f'{sums[name]:.4f}' for name in COLUMNS[3:]])
+                log.writerow([iteration, f'{elapsed() / 60:.2f}', f'{rate:.6f}'] + [f'{sums[name] / summed:.4f}' for name in COLUMNS[3:]])
                 file.flush()
-                sums = {}
+                sums, summed = {}, 0
             if time.monotonic() - saved > SAVED_EVERY:
                 save_all()
                 saved = time.monotonic()

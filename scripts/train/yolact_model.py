@@ -25,7 +25,7 @@ class YolactConfig:
     """Sizes of a model; stages are C2 to C5."""
 
     class_names: tuple  # foreground only
-    size: int = 256  # pixels of both sides of the input
+    size: int = 224  # pixels of both sides of the input
     stem: int = 16
     blocks: tuple = (2, 2, 3, 2)
     widths: tuple = (16, 32, 64, 128)  # of the 3x3 convolutions
@@ -38,7 +38,7 @@ class YolactConfig:
     proto_width: int = 48
     upfeature: int = 48
     maskiou: tuple = (8, 16, 32, 64)
-    base_scale: float = 24.0  # of the finest level's anchors in pixels of the input; each level doubles it
+    base_scale: float = 21.0  # of the finest level's anchors in pixels of the input; each level doubles it
 
     @property
     def levels(self):
@@ -209,7 +209,10 @@ class PredictionHead(nn.Module):
 
 
 class MaskIouNet(nn.Module):
-    """How good a mask is, for each class: [N, 1, H, W] probabilities within the box to [N, C]."""
+    """How good a mask is, for each class: [N, 1, H, W] probabilities within the box to [N, C].
+
+    Training sees the values before the last ReLU, which leaves no gradient to a class whose values all became negative.
+    """
 
     def __init__(self, widths, classes):
         super().__init__()
@@ -220,7 +223,8 @@ class MaskIouNet(nn.Module):
         self.maskiou_net = nn.Sequential(*layers, nn.Conv2d(inputs, classes, 1), nn.ReLU())
 
     def forward(self, masks):
-        return self.maskiou_net(masks).amax((2, 3))
+        quality = self.maskiou_net[:-1](masks).amax((2, 3))
+        return quality if self.training else self.maskiou_net[-1](quality)
 
 
 class Yolact(nn.Module):
