@@ -58,7 +58,15 @@ for (const found of ours) {
 
 test('there are fixtures of every model, of a batch and of every op', (t) => {
   const names = ours.map(({ name }) => name);
-  const models = ['maskrcnn_v1/', 'maskrcnn_v2/', 'batch/', 'yolact_r50/', 'yolact_plus_r50/', 'yolact_darknet53/'];
+  const models = [
+    'maskrcnn_v1/',
+    'maskrcnn_v2/',
+    'batch/',
+    'yolact_r50/',
+    'yolact_plus_r50/',
+    'yolact_darknet53/',
+    'yolact_plus_compact/',
+  ];
   for (const part of models)
     t.true(
       names.some((name) => name.startsWith(part)),
