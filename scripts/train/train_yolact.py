@@ -1,6 +1,6 @@
 """Trains the compact YOLACT++ on generated scenes, on one core.
 
-    python3 train_yolact.py SCENES/train RUN_FOLDER [--minutes 60] [--iterations 6000] [--seed 30] [--resume]
+    python3 train_yolact.py SCENES/train RUN_FOLDER [--iterations 4453] [--minutes 90] [--seed 30] [--resume]
 
 RUN_FOLDER gets losses.csv and checkpoint.pt, which is written every few minutes and when the training is stopped
 (Ctrl-C or SIGTERM). The learning rate falls along a cosine to zero at the given number of iterations, or at the given
@@ -87,8 +87,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('scenes')
     parser.add_argument('run')
-    parser.add_argument('--minutes', type=float, default=60)
-    parser.add_argument('--iterations', type=int, default=100_000)
+    parser.add_argument('--minutes', type=float, default=math.inf)
+    parser.add_argument('--iterations', type=int, default=4453)
     parser.add_argument('--batch', type=int, default=16)
     parser.add_argument('--seed', type=int, default=30)
     parser.add_argument('--limit', type=int, help='use only so many scenes')
