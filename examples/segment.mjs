@@ -2,7 +2,7 @@
 //
 //     node examples/segment.mjs weights.safetensors photo.jpg
 //
-// `npx instaseg demo` writes weights (random ones) and a picture to try it with.
+// `maskrcnn_demo` for the weights is a small network in the package; models/demo/scenes/ has pictures to try it with.
 import { writeFile } from 'node:fs/promises';
 import { InstasegError, load } from 'instaseg';
 

@@ -128,7 +128,9 @@ function requireSize(image: CocoImage, { width, height }: SegmentationResult): v
 
 /** Kept results belong to a model, a data set and options; not to the number of images, threads or the device. */
 async function keyOfRun({ weights, annotations, classNames, model }: DatasetRun, options: object): Promise<string> {
-  const file = async (path: string): Promise<object> => ({ name: basename(path), size: (await stat(path)).size });
+  // A model that goes by its name is no file of the caller's.
+  const size = async (path: string): Promise<number | undefined> => (await stat(path).catch(() => undefined))?.size;
+  const file = async (path: string): Promise<object> => ({ name: basename(path), size: await size(path) });
   return keyOf({
     weights: await file(weights),
     annotations: await file(annotations),

@@ -46,7 +46,7 @@ export const TRAINED_WEIGHTS = `Ways to get weights:
       "instaseg pull --list" shows which there are
   - convert a checkpoint of your own:     instaseg convert model.pth -o model.safetensors`;
 
-const RANDOM_WEIGHTS = '  - try it out with random weights:    instaseg demo';
+const DEMO_WEIGHTS = '  - try it out with the small networks in the package, for drawn scenes:  instaseg demo';
 
 const HELP = `
 Files:
@@ -126,7 +126,7 @@ async function segment(images: readonly string[], flags: SegmentFlags, context: 
 function requireWeights(weights: string | undefined): string {
   if (weights === undefined) {
     throw usageError(
-      `--weights is missing: the package has no trained weights in it.\n${TRAINED_WEIGHTS}\n${RANDOM_WEIGHTS}`,
+      `--weights is missing: the package has no weights for photographs in it.\n${TRAINED_WEIGHTS}\n${DEMO_WEIGHTS}`,
     );
   }
   if (/^https?:/i.test(weights)) {

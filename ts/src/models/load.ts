@@ -4,6 +4,7 @@ import { loadSharp } from '../image/sharp.js';
 import { loadParameters } from '../nn/parameters.js';
 import { InstasegError } from '../runtime/errors.js';
 import { requireOneOf, requireSignal } from '../runtime/validate.js';
+import { bundledWeights } from '../weights/bundled.js';
 import type { ConfigOverrides } from '../weights/families/config.js';
 import { loadCheckpoint } from '../weights/load.js';
 import type { PullProgress, ZooOptions } from '../weights/zoo/pull.js';
@@ -40,7 +41,8 @@ function requirePrecision(device: Device, precision: Precision): void {
  * Loads a model by the name of its published checkpoint (`listZoo`), which is downloaded once and then kept in a cache, or
  * from a checkpoint file: safetensors, PyTorch's formats (.pth), the one before 1.6 included, or a pickle of arrays
  * (.pkl). Family and configuration come from the metadata that `instaseg convert` writes, else from the tensors' names and
- * shapes. A file never leads to the network.
+ * shapes. A file never leads to the network. The names `maskrcnn_demo` and `yolactplus_demo` are those of the small
+ * networks in the package.
  *
  *     const model = await load('maskrcnn_resnet50_fpn');
  *     const model = await load('fine-tuned.safetensors', { device: 'auto' });
@@ -51,7 +53,7 @@ export async function load(source: string | URL, options: LoadOptions = {}): Pro
   const signal = requireSignal(options.signal);
   signal?.throwIfAborted();
   const precision = options.precision === undefined ? 'f32' : requireOneOf('precision', options.precision, PRECISIONS);
-  const file = await resolveWeights(source, { ...options, onProgress: options.onDownload });
+  const file = await resolveWeights(bundledWeights(source), { ...options, onProgress: options.onDownload });
   // Loading sharp blocks the event loop for a while: now, rather than in the first call of segment.
   await loadSharp();
   const checkpoint = await loadCheckpoint(file, { ...options, ...(signal && { signal }) });

@@ -1,5 +1,5 @@
 import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { parse } from 'node:path';
+import { join } from 'node:path';
 import test from 'ava';
 import sharp from 'sharp';
 import { load, writeSafetensors, type CocoResult } from '../../src/index.js';
@@ -378,20 +378,35 @@ test('a reader of stdout that goes away is no crash', async (t) => {
   t.is(stderr, '');
 });
 
-test('demo: writes its four files and says that the detections mean nothing', async (t) => {
+test('demo: both networks find the things in the scenes, draw them and write JSON', async (t) => {
   const { code, stdout, stderr } = await instaseg(['demo', '--out', folder.path('demo')]);
   t.is(stderr, '');
   t.is(code, 0);
-  t.regex(stdout, /means nothing/i);
-  t.true(stdout.includes('instaseg pull --list'));
-  const names = ['overlay.png', 'result.json', 'scene.png', 'weights.safetensors'];
-  t.deepEqual(readdirSync(folder.path('demo')).toSorted(), names);
-  const results = readJson('demo', 'result.json');
-  t.true(results.length >= 5 && results.length <= 20, `${results.length} detections`);
-  t.is(results[0]!.image_id, parse('scene.png').name);
-  for (const { segmentation } of results) t.true(areaOfRle(segmentation) > 0);
-  const sizes = await Promise.all(
-    ['scene.png', 'overlay.png'].map((name) => sharp(folder.path('demo', name)).metadata()),
-  );
-  t.deepEqual([sizes[0]!.width, sizes[0]!.height], [sizes[1]!.width, sizes[1]!.height]);
+  t.true(stdout.includes(' 16 kinds of drawn things'));
+  t.true(stdout.includes('instaseg pull --list'), 'says what comes next');
+  const scenes = ['scene-1', 'scene-2', 'scene-3', 'scene-4'];
+  for (const [name, title] of [
+    ['maskrcnn_demo', 'Mask R-CNN'],
+    ['yolactplus_demo', 'YOLACT++'],
+  ] as const) {
+    for (const scene of scenes) t.true(stdout.includes(`${title}, ${scene}.jpg: `), scene);
+    t.deepEqual(
+      readdirSync(folder.path('demo', name)).toSorted(),
+      scenes.map((scene) => `${scene}.png`),
+    );
+    const results = readJson('demo', `${name}.json`);
+    t.deepEqual([...new Set(results.map(({ image_id }) => image_id))], scenes);
+    for (const { segmentation } of results) t.true(areaOfRle(segmentation) > 0);
+    for (const scene of scenes) {
+      const picture = await sharp(join(__dirname, '../../../models/demo/scenes', `${scene}.jpg`)).metadata();
+      const drawing = await sharp(folder.path('demo', name, `${scene}.png`)).metadata();
+      t.deepEqual([drawing.width, drawing.height], [picture.width, picture.height]);
+    }
+  }
+  t.deepEqual(readdirSync(folder.path('demo')).toSorted(), [
+    'maskrcnn_demo',
+    'maskrcnn_demo.json',
+    'yolactplus_demo',
+    'yolactplus_demo.json',
+  ]);
 });

@@ -1,5 +1,5 @@
 import { appendFileSync, existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import test from 'ava';
 import { evaluateCoco, load, loadCocoDataset, type CocoResult } from '../../src/index.js';
@@ -270,4 +270,14 @@ test('an interrupted run goes on where it stopped', async (t) => {
   t.is(whole.code, 0);
   t.is(resumed.stdout, whole.stdout);
   t.is(readFileSync(folder.path('many-out.json'), 'utf8'), readFileSync(folder.path('whole.json'), 'utf8'));
+});
+
+test('a bundled model goes by its name', async (t) => {
+  const demo = resolve(__dirname, '../../../ts/test/fixtures/demo');
+  const images = ['--annotations', join(demo, 'instances.json'), '--images', join(demo, 'images'), '--max-images', '2'];
+  const saved = folder.path('by-name.json');
+  const { code, stderr } = await instaseg(['eval', ...images, '--weights', 'maskrcnn_demo', '--save-results', saved]);
+  t.is(stderr, '');
+  t.is(code, 0);
+  t.deepEqual([...new Set(readJson<CocoResult[]>('by-name.json').map(({ image_id }) => image_id))], [1, 2]);
 });

@@ -66,6 +66,7 @@ test('there are fixtures of every model, of a batch and of every op', (t) => {
     'yolact_plus_r50/',
     'yolact_darknet53/',
     'detectron2/',
+    'yolact_plus_compact/',
   ];
   for (const part of models)
     t.true(
