@@ -18,6 +18,7 @@ forEachVariant(test, 'finiteRows', 'finds the rows of numbers', async (t, device
       [7, 3],
       [33, 9],
       [100, 17],
+      [2090, 1],
     ] as const
   ).entries()) {
     const boxes = spoil(seed, randomBoxes(seed + 1, count * classes), 0.2 / classes);
@@ -46,6 +47,26 @@ forEachVariant(test, 'finiteRows', 'treats images apart and takes row counts', a
   t.deepEqual([...found.counts.data], [2, 0, 2]);
   t.deepEqual([...found.indices.data.subarray(0, 2)], [0, 2]);
   t.deepEqual([...found.indices.data.subarray(8, 10)], [1, 2]);
+});
+
+forEachVariant(test, 'finiteRows', 'gives an image the same rows alone and in a batch', async (t, device) => {
+  const [images, count, classes] = [3, 70, 2];
+  const boxes = spoil(1, randomBoxes(2, images * count * classes), 0.1);
+  const scores = spoil(3, new Float32Array(images * count).fill(0.5), 0.1);
+  const batch = await device.run(() =>
+    ops.finiteRows(Tensor.from(boxes, [images, count, classes * 4]), Tensor.from(scores, [images, count])),
+  );
+  for (let n = 0; n < images; n += 1) {
+    const part = (values: Float32Array): Float32Array =>
+      values.slice((n * values.length) / images, ((n + 1) * values.length) / images);
+    const found = batch.indices.data.slice(n * count, n * count + batch.counts.data[n]!);
+    t.deepEqual([...found], rows(part(boxes), part(scores), count));
+    const alone = await device.run(() =>
+      ops.finiteRows(Tensor.from(part(boxes), [1, count, classes * 4]), Tensor.from(part(scores), [1, count])),
+    );
+    t.is(alone.counts.data[0], found.length);
+    t.deepEqual(alone.indices.data.slice(0, found.length), found);
+  }
 });
 
 forEachVariant(test, 'finiteRows', 'takes no rows, and refuses what does not fit', async (t, device) => {

@@ -1,5 +1,5 @@
 import test from 'ava';
-import { type InstasegError, ops, Tensor } from '../../src/index.js';
+import { Device, type InstasegError, ops, Tensor } from '../../src/index.js';
 import { assertClose, forEachVariant, randomSource } from '../support/ops.js';
 import { offsetOf, positions, refused, sameBits } from './checks.js';
 
@@ -72,13 +72,15 @@ forEachVariant(test, 'preprocessPillow', 'resizes in fixed point, normalises and
     [16, 12, 16, 12],
     [60, 70, 7, 20],
     [300, 4, 11, 4], // more rows at a time than a thread keeps
+    [4, 300, 5, 9],
+    [101, 90, 13, 12], // a little below and above a seventh
     [40, 41, 39, 40],
   ];
   const images = rows.map(([height, width], i) => image(i + 1, height!, width!));
   for (const other of [{}, { swapChannels: true }, { swapChannels: true, std: [57.375, 57.12, 58.395] }]) {
     const options = { height: 39, width: 40, mean, std, ...other };
     const output = await device.run(() => ops.preprocessPillow(images, sizesOf(rows), options));
-    t.deepEqual(output.shape, [7, 39, 40, 3]);
+    t.deepEqual(output.shape, [9, 39, 40, 3]);
     assertClose(t, output.data, expected(images, rows, options), {}, JSON.stringify(other));
   }
 });
@@ -124,9 +126,16 @@ forEachVariant(test, 'preprocessPillow', 'runs one plan for images of any size',
     const images = [image(seed + 1, row[0]!, row[1]!)];
     assertClose(t, (await plan.run([sizesOf([row]), ...images])).data, expected(images, [row], options));
   }
-  const wrong = await t.throwsAsync<InstasegError>(() => plan.run([sizesOf([[5, 7, 9, 9]]), image(1, 5, 6)]));
-  t.is(wrong?.code, 'ERR_SHAPE');
-  t.regex(wrong?.message ?? '', /image 0 has shape \[5, 6, 3\]/);
+  for (const [row, height, message] of [
+    [[5, 7, 9, 9], 5, /image 0 has shape \[5, 6, 3\]/],
+    [[5, 6, 9, 13], 5, /does not fit the batch of 12 x 12/],
+    [[5, 6, 0, 9], 5, /does not fit the batch of 12 x 12/],
+    [[0, 6, 9, 9], 0, /image 0 of shape \[0, 6, 3\] has no pixels/],
+  ] as const) {
+    const wrong = await t.throwsAsync<InstasegError>(() => plan.run([sizesOf([row]), image(1, height, 6)]));
+    t.is(wrong?.code, 'ERR_SHAPE');
+    t.regex(wrong?.message ?? '', message);
+  }
   plan.dispose();
 });
 
@@ -154,6 +163,29 @@ forEachVariant(test, 'preprocessPillow', 'gives an image the same bits alone and
     const alone = await device.run(() => ops.preprocessPillow([one], sizesOf([rows[n]!]), options));
     t.deepEqual(alone.data, batch.data.slice(n * alone.length, (n + 1) * alone.length));
   }
+});
+
+forEachVariant(test, 'preprocessPillow', "gives the bits of the CPU's reference", async (t, device) => {
+  const images = [image(1, 63, 47), image(2, 9, 200), image(3, 31, 22, Float32Array), image(4, 5, 6, Float32Array)];
+  const sizes = sizesOf([
+    [63, 47, 30, 24],
+    [9, 200, 21, 7],
+    [31, 22, 13, 17],
+    [5, 6, 30, 23],
+  ]);
+  const options = { height: 30, width: 24, mean, std: [57.375, 57.12, 58.395], swapChannels: true };
+  const body = () => ops.preprocessPillow(images, sizes, options);
+  const cpu = await Device.open('cpu', { threads: 1, variant: 'reference' });
+  t.deepEqual((await device.run(body)).data, (await cpu.run(body)).data);
+  await cpu.dispose();
+});
+
+forEachVariant(test, 'preprocessPillow', 'takes more images than one launch has room for', async (t, device) => {
+  const images = Array.from({ length: 35 }, (_, n) => image(n + 1, 3 + (n % 3), 9));
+  const rows = images.map((one, n) => [one.shape[0]!, 9, 4, 3 + (n % 2)]);
+  const options = { height: 4, width: 4, mean, std };
+  const output = await device.run(() => ops.preprocessPillow(images, sizesOf(rows), options));
+  assertClose(t, output.data, expected(images, rows, options));
 });
 
 test('preprocessPillow refuses arguments that do not fit', async (t) => {
