@@ -49,6 +49,7 @@ struct ConvWindow {
   /// Output shape for `input` [N, H, W, Cin] and `weight` [Cout, Cin / groups, KH, KW], constant.
   Shape window_shape(const char* op, const TensorSpec& input, const TensorSpec& weight) const {
     require_rank(op, "input", input, 4);
+    require_float(op, "input", input);
     require_rank(op, "weight", weight, 4);
     require_constant_weight(op, weight);
     const Shape& x = input.shape;

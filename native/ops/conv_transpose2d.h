@@ -40,6 +40,7 @@ struct ConvTranspose2d {
 
   Specs infer(const Specs& in) const {
     require_rank(name, "input", in[kInput], 4);
+    require_float(name, "input", in[kInput]);
     require_rank(name, "weight", in[kWeight], 4);
     require_constant_weight(name, in[kWeight]);
     const Shape& x = in[kInput].shape;

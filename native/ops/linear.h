@@ -17,6 +17,7 @@ struct Linear {
 
   Specs infer(const Specs& in) const {
     require_rank(name, "input", in[kInput], 2);
+    require_float(name, "input", in[kInput]);
     require_rank(name, "weight", in[kWeight], 2);
     require_constant_weight(name, in[kWeight]);
     const Shape& x = in[kInput].shape;

@@ -1,6 +1,13 @@
 import test from 'ava';
 import { Device, InstasegError, listKernels, ops, Tensor, type ErrorCode } from '../../src/index.js';
-import { assertClose, forEachVariant, integerTensor, randomTensor, type Tolerance } from '../support/ops.js';
+import {
+  assertClose,
+  forEachVariant,
+  integerTensor,
+  randomTensor,
+  type Tolerance,
+  sumTolerance,
+} from '../support/ops.js';
 import type { Conv2dOptions } from '../../src/ops/conv2d.js';
 
 type Pair = readonly [number, number];
@@ -155,7 +162,7 @@ test('conv2d takes Winograd by the shape of one image, or by the regions of one 
   await device.dispose();
 });
 
-forEachVariant(test, 'conv2d', 'applies scale, bias, residual and activation', async (t, device) => {
+forEachVariant(test, 'conv2d', 'applies scale, bias, residual and activation', async (t, device, variant) => {
   const activations = {
     none: (x: number) => x,
     relu: (x: number) => Math.max(x, 0),
@@ -189,7 +196,7 @@ forEachVariant(test, 'conv2d', 'applies scale, bias, residual and activation', a
           t,
           output.data,
           expected,
-          { rtol: 1e-4, atol: 1e-4 },
+          sumTolerance(variant, { rtol: 1e-4, atol: 1e-4 }, ((0.3 * cin) / groups) * kernel * kernel),
           `${cin} ${activation} ${Object.keys(used).join()}`,
         );
       }
@@ -364,8 +371,13 @@ test('conv2d refuses arguments that do not fit', async (t) => {
   );
   await refused(
     () => ops.conv2d(Tensor.zeros([1, 5, 5, 4], 'i32'), weight),
+    'ERR_DTYPE',
+    /input must be f32, f16 or bf16; received i32/,
+  );
+  await refused(
+    () => ops.conv2d(Tensor.from(new Uint16Array(100), [1, 5, 5, 4], 'f16'), weight),
     'ERR_UNSUPPORTED',
-    /conv2d has no cpu kernel for i32/,
+    /conv2d has no cpu kernel for f16/,
   );
   for (const value of [0, -1, 1.5, NaN, '2', [1], [1, 2, 3], [1, 0]]) {
     await refused(() => ops.conv2d(input, weight, { stride: value as number }), 'ERR_ARGUMENT', /stride must be/);

@@ -1,7 +1,14 @@
 import test from 'ava';
 import { Device, listKernels, ops, Tensor } from '../../src/index.js';
 import { deformConv2d, type DeformConv2dOptions } from '../../src/ops/deform-conv2d.js';
-import { assertClose, forEachVariant, integerTensor, randomSource, randomTensor } from '../support/ops.js';
+import {
+  assertClose,
+  forEachVariant,
+  integerTensor,
+  randomSource,
+  randomTensor,
+  sumTolerance,
+} from '../support/ops.js';
 import { refused } from './checks.js';
 
 type Pair = readonly [number, number];
@@ -143,7 +150,7 @@ forEachVariant(test, 'deformConv2d', 'agrees with the definition', async (t, dev
   }
 });
 
-forEachVariant(test, 'deformConv2d', 'is close to the definition for any offsets', async (t, device) => {
+forEachVariant(test, 'deformConv2d', 'is close to the definition for any offsets', async (t, device, variant) => {
   for (const [seed, shape, geometry] of [
     [1, [2, 7, 6, 20], SAME],
     [2, [1, 9, 8, 40], { ...SAME, stride: [2, 1] as const, groups: 2 }],
@@ -155,7 +162,8 @@ forEachVariant(test, 'deformConv2d', 'is close to the definition for any offsets
     const mask = randomTensor(seed + 30, [...pixels, 18]);
     const expected = expectedSums(input, weight, offset, mask, geometry);
     const output = await device.run(() => deformConv2d(input, weight, offset, { ...geometry, mask }));
-    assertClose(t, output.data, expected.data, { rtol: 1e-5, atol: 1e-5 });
+    const close = sumTolerance(variant, { rtol: 1e-5, atol: 1e-5 }, ((0.3 * shape[3]) / geometry.groups) * 9);
+    assertClose(t, output.data, expected.data, close);
   }
 });
 
@@ -321,40 +329,45 @@ forEachVariant(test, 'deformConv2d', 'leaves NaN and infinity with the pixels th
   t.true(touched > 5 && touched < 60, `${touched} pixels`);
 });
 
-forEachVariant(test, 'deformConv2d', 'reads masks as logits and packed behind the offsets', async (t, device) => {
-  for (const offsetGroups of [1, 2]) {
-    const taps = 9 * offsetGroups;
-    const input = randomTensor(1, [2, 5, 6, 8]);
-    const weight = randomTensor(2, [7, 8, 3, 3]);
-    const offset = randomTensor(3, [2, 5, 6, 2 * taps], { scale: 2 });
-    const logits = randomTensor(4, [2, 5, 6, taps], { scale: 6 });
-    const mask = Tensor.from(
-      logits.data.map((x) => 1 / (1 + Math.exp(-x))),
-      logits.shape,
-    );
-    const packed = (masks: Tensor): Tensor => {
-      const both = Tensor.zeros([2, 5, 6, 3 * taps]);
-      for (let pixel = 0; pixel < 60; pixel += 1) {
-        both.data.set(offset.data.subarray(pixel * 2 * taps, (pixel + 1) * 2 * taps), pixel * 3 * taps);
-        both.data.set(masks.data.subarray(pixel * taps, (pixel + 1) * taps), pixel * 3 * taps + 2 * taps);
-      }
-      return both;
-    };
-    const run = async (offsets: Tensor, options: DeformConv2dOptions): Promise<Tensor['data']> =>
-      (await device.run(() => deformConv2d(input, weight, offsets, { padding: 1, ...options }))).data;
-    const expected = expectedSums(input, weight, offset, mask, SAME).data;
-    const close = { rtol: 1e-5, atol: 1e-5 };
-    const plain = await run(offset, { mask });
-    assertClose(t, plain, expected, close, 'mask');
-    t.deepEqual(await run(packed(mask), { packedMask: true }), plain);
-    const sigmoid = await run(offset, { mask: logits, maskActivation: 'sigmoid' });
-    assertClose(t, sigmoid, expected, close, 'logits');
-    t.deepEqual(await run(packed(logits), { packedMask: true, maskActivation: 'sigmoid' }), sigmoid);
-    t.deepEqual(await run(offset, { mask, maskActivation: 'none', packedMask: false }), plain);
-  }
-});
+forEachVariant(
+  test,
+  'deformConv2d',
+  'reads masks as logits and packed behind the offsets',
+  async (t, device, variant) => {
+    for (const offsetGroups of [1, 2]) {
+      const taps = 9 * offsetGroups;
+      const input = randomTensor(1, [2, 5, 6, 8]);
+      const weight = randomTensor(2, [7, 8, 3, 3]);
+      const offset = randomTensor(3, [2, 5, 6, 2 * taps], { scale: 2 });
+      const logits = randomTensor(4, [2, 5, 6, taps], { scale: 6 });
+      const mask = Tensor.from(
+        logits.data.map((x) => 1 / (1 + Math.exp(-x))),
+        logits.shape,
+      );
+      const packed = (masks: Tensor): Tensor => {
+        const both = Tensor.zeros([2, 5, 6, 3 * taps]);
+        for (let pixel = 0; pixel < 60; pixel += 1) {
+          both.data.set(offset.data.subarray(pixel * 2 * taps, (pixel + 1) * 2 * taps), pixel * 3 * taps);
+          both.data.set(masks.data.subarray(pixel * taps, (pixel + 1) * taps), pixel * 3 * taps + 2 * taps);
+        }
+        return both;
+      };
+      const run = async (offsets: Tensor, options: DeformConv2dOptions): Promise<Tensor['data']> =>
+        (await device.run(() => deformConv2d(input, weight, offsets, { padding: 1, ...options }))).data;
+      const expected = expectedSums(input, weight, offset, mask, SAME).data;
+      const close = sumTolerance(variant, { rtol: 1e-5, atol: 1e-5 }, 8 * 9);
+      const plain = await run(offset, { mask });
+      assertClose(t, plain, expected, close, 'mask');
+      t.deepEqual(await run(packed(mask), { packedMask: true }), plain);
+      const sigmoid = await run(offset, { mask: logits, maskActivation: 'sigmoid' });
+      assertClose(t, sigmoid, expected, close, 'logits');
+      t.deepEqual(await run(packed(logits), { packedMask: true, maskActivation: 'sigmoid' }), sigmoid);
+      t.deepEqual(await run(offset, { mask, maskActivation: 'none', packedMask: false }), plain);
+    }
+  },
+);
 
-forEachVariant(test, 'deformConv2d', 'applies scale, bias, residual and activation', async (t, device) => {
+forEachVariant(test, 'deformConv2d', 'applies scale, bias, residual and activation', async (t, device, variant) => {
   const activations = {
     none: (x: number) => x,
     relu: (x: number) => Math.max(x, 0),
@@ -383,7 +396,8 @@ forEachVariant(test, 'deformConv2d', 'applies scale, bias, residual and activati
           const added = 'bias' in used ? used.bias.data[i % cout]! : 0;
           return activations[activation](sum * factor + added + ('residual' in used ? used.residual.data[i]! : 0));
         });
-        assertClose(t, output.data, expected, { rtol: 1e-5, atol: 1e-5 }, `${activation} ${Object.keys(used).join()}`);
+        const close = sumTolerance(variant, { rtol: 1e-5, atol: 1e-5 }, ((0.2 * cin) / groups) * 9);
+        assertClose(t, output.data, expected, close, `${activation} ${Object.keys(used).join()}`);
       }
     }
   }
@@ -402,7 +416,7 @@ forEachVariant(test, 'deformConv2d', 'takes offsets that the plan computes', asy
   t.deepEqual(output.data, expected.data);
 });
 
-forEachVariant(test, 'deformConv2d', 'absorbs normalisation, addition and activation', async (t, device) => {
+forEachVariant(test, 'deformConv2d', 'absorbs normalisation, addition and activation', async (t, device, variant) => {
   const input = randomTensor(1, [1, 5, 6, 8]);
   const weight = randomTensor(2, [7, 8, 3, 3]);
   const offset = randomTensor(3, [1, 5, 6, 18]);
@@ -425,7 +439,8 @@ forEachVariant(test, 'deformConv2d', 'absorbs normalisation, addition and activa
     const unit = (sum + bias.data[c]! - mean.data[c]!) / Math.sqrt(variance.data[c]! + 1e-5);
     return Math.max(0, unit * gain.data[c]! + shift.data[c]! + residual.data[i]!);
   });
-  assertClose(t, output.data, expected, { rtol: 1e-5, atol: 1e-5 });
+  // The least variance makes 4 of a product.
+  assertClose(t, output.data, expected, sumTolerance(variant, { rtol: 1e-5, atol: 1e-5 }, 4 * 8 * 9));
 });
 
 forEachVariant(test, 'deformConv2d', 'accepts empty tensors', async (t, device) => {

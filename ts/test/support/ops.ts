@@ -11,7 +11,7 @@ export function forEachVariant(
   test: TestFn,
   op: string,
   title: string,
-  body: (t: ExecutionContext, device: Device) => Promise<void>,
+  body: (t: ExecutionContext, device: Device, variant: string) => Promise<void>,
 ): void {
   const kind = TEST_DEVICE === 'cpu' ? 'cpu' : 'cuda';
   const rows = listKernels().filter((row) => row.op === op && row.device === kind);
@@ -21,7 +21,7 @@ export function forEachVariant(
     const run = async (t: ExecutionContext): Promise<void> => {
       const device = await Device.open(TEST_DEVICE, { threads: 2, variant });
       try {
-        await body(t, device);
+        await body(t, device, variant);
       } finally {
         await device.dispose();
       }
@@ -86,6 +86,15 @@ export function integerTensor(seed: number, shape: readonly number[], low: numbe
 export interface Tolerance {
   readonly rtol?: number;
   readonly atol?: number;
+}
+
+/**
+ * Tolerance of a sum of products in f32: `f32` itself, but for the variant `tf32`, which rounds both factors to 11 bits.
+ * That changes a product by at most 2^-10 of it, and a sum by 2^-10 of the sum of magnitudes.
+ * @param magnitudes the most that the products' magnitudes can add up to
+ */
+export function sumTolerance(variant: string, f32: Tolerance, magnitudes: number): Tolerance {
+  return variant === 'tf32' ? { atol: magnitudes * 2 ** -10 } : f32;
 }
 
 /** |actual - expected| <= atol + rtol * |expected| everywhere; NaN matches NaN, infinities match themselves. */
