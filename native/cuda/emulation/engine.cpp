@@ -324,6 +324,7 @@ std::string Engine::describe_waiting() const {
       const Thread& t = threads_[end];
       if (t.state != first.state) break;
       if (t.state != State::exited && !same(t.site, first.site)) break;
+      if (t.state == State::at_barrier && t.barrier != first.barrier) break;
       if (t.state == State::in_collective && (t.operation != first.operation || t.mask != first.mask)) break;
       ++end;
     }
