@@ -5,6 +5,11 @@ set(INSTASEG_KERNEL_OPTIONS
   -fstack-clash-protection  # a frame that a thread's stack cannot hold meets the guard page below it
   -fmacro-prefix-map=${CMAKE_CURRENT_SOURCE_DIR}/=)  # messages name files as the repository does
 
+if(INSTASEG_EMULATION_RACES)
+  # Every access is reported to emulation/access_hooks.cpp; nothing links to the library that the option is made for.
+  list(APPEND INSTASEG_KERNEL_OPTIONS -O1 -g -fsanitize=thread --param=tsan-instrument-func-entry-exit=0)
+endif()
+
 # emulated_sources(<variable> <file.cu>...): the generated files.
 function(emulated_sources variable)
   set(generated)
@@ -40,4 +45,5 @@ set(INSTASEG_SELFTEST_SOURCES ${INSTASEG_SELFTEST} ${INSTASEG_SELFTEST_HOST} ${I
   native/cuda/error.cpp native/runtime/error.cpp native/runtime/dtype.cpp)
 # Not defined for other files: they are the same as in builds without the emulator, for compiler caches too.
 set_source_files_properties(${INSTASEG_EMULATED_SOURCES} ${INSTASEG_SELFTEST} ${INSTASEG_SELFTEST_HOST} PROPERTIES
-  COMPILE_DEFINITIONS "INSTASEG_CUDA_EMULATED;$<$<BOOL:${INSTASEG_SANITIZE}>:INSTASEG_ASAN>")
+  COMPILE_DEFINITIONS "INSTASEG_CUDA_EMULATED;$<$<BOOL:${INSTASEG_SANITIZE}>:INSTASEG_ASAN>;\
+$<$<BOOL:${INSTASEG_EMULATION_RACES}>:INSTASEG_EMULATION_RACES>")

@@ -41,7 +41,12 @@ inline void touch_async(void* shared, const void* global, bool valid, Site site)
   require_shared(shared, 16, 16, "cp.async's target");
   std::memset(shared, 0xff, 16);
 }
-inline void load_matrices(const WarpOperation& operation, uint32_t* registers, const void* row, Site site) {
+inline void load_matrices(const WarpOperation& operation, int rows, uint32_t* registers, const void* row, Site site) {
+  // Each lane reads the row that it names, for the sanitizers; the matrices are put together when all lanes have come.
+  if (static_cast<int>(lane_index()) < rows) {
+    require_shared(row, 16, 16, operation.name);
+    for (int i = 0; i < 2; ++i) static_cast<void>(static_cast<const volatile uint64_t*>(row)[i]);
+  }
   LdmatrixOperands operands{registers, row};
   warp_collective(operation, 0xffffffffu, &operands, site);
 }
@@ -60,16 +65,16 @@ void cp_async_wait() {
 }
 
 inline void ldmatrix_x4(uint32_t (&r)[4], const void* shared_row, INSTASEG_HERE) {
-  emulation::load_matrices(emulation::ldmatrix_4, r, shared_row, {file, line});
+  emulation::load_matrices(emulation::ldmatrix_4, 32, r, shared_row, {file, line});
 }
 inline void ldmatrix_x4_trans(uint32_t (&r)[4], const void* shared_row, INSTASEG_HERE) {
-  emulation::load_matrices(emulation::ldmatrix_4_trans, r, shared_row, {file, line});
+  emulation::load_matrices(emulation::ldmatrix_4_trans, 32, r, shared_row, {file, line});
 }
 inline void ldmatrix_x2(uint32_t (&r)[2], const void* shared_row, INSTASEG_HERE) {
-  emulation::load_matrices(emulation::ldmatrix_2, r, shared_row, {file, line});
+  emulation::load_matrices(emulation::ldmatrix_2, 16, r, shared_row, {file, line});
 }
 inline void ldmatrix_x2_trans(uint32_t (&r)[2], const void* shared_row, INSTASEG_HERE) {
-  emulation::load_matrices(emulation::ldmatrix_2_trans, r, shared_row, {file, line});
+  emulation::load_matrices(emulation::ldmatrix_2_trans, 16, r, shared_row, {file, line});
 }
 
 inline void mma_m16n8k8(float (&d)[4], const uint32_t (&a)[2], uint32_t b, f16, INSTASEG_HERE) {

@@ -123,7 +123,7 @@ __global__ void unaligned_ldmatrix(int* out) {
   ldmatrix_x4(r, tile + threadIdx.x * 9);
   out[threadIdx.x] = static_cast<int>(r[0]);
 }
-const Refused unaligned_ldmatrix_test{"an unaligned ldmatrix", block(unaligned_ldmatrix), {"ldmatrix's row"}};
+const Refused unaligned_ldmatrix_test{"an unaligned ldmatrix", block(unaligned_ldmatrix), {"ldmatrix.x4"}};
 
 __global__ void no_dynamic_memory(float*) {
   INSTASEG_DYNAMIC_SHARED(float, buffer);
