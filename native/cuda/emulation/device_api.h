@@ -202,33 +202,33 @@ INSTASEG_UNREPORTED T atomic_update(T* address, const Update& update) {
 }  // namespace instaseg::cuda::emulation
 
 template <instaseg::cuda::emulation::AtomicInteger T>
-T atomicAdd(T* address, std::type_identity_t<T> value) {
+__forceinline__ T atomicAdd(T* address, std::type_identity_t<T> value) {
   using U = std::make_unsigned_t<T>;
   return instaseg::cuda::emulation::atomic_update(
       address, [&](T old) { return static_cast<T>(static_cast<U>(old) + static_cast<U>(value)); });
 }
 template <instaseg::cuda::emulation::AtomicInteger T>
-T atomicMax(T* address, std::type_identity_t<T> value) {
+__forceinline__ T atomicMax(T* address, std::type_identity_t<T> value) {
   return instaseg::cuda::emulation::atomic_update(address, [&](T old) { return old < value ? value : old; });
 }
 template <instaseg::cuda::emulation::AtomicInteger T>
-T atomicMin(T* address, std::type_identity_t<T> value) {
+__forceinline__ T atomicMin(T* address, std::type_identity_t<T> value) {
   return instaseg::cuda::emulation::atomic_update(address, [&](T old) { return value < old ? value : old; });
 }
 template <instaseg::cuda::emulation::AtomicInteger T>
-T atomicOr(T* address, std::type_identity_t<T> value) {
+__forceinline__ T atomicOr(T* address, std::type_identity_t<T> value) {
   return instaseg::cuda::emulation::atomic_update(address, [&](T old) { return old | value; });
 }
 template <instaseg::cuda::emulation::AtomicInteger T>
-T atomicAnd(T* address, std::type_identity_t<T> value) {
+__forceinline__ T atomicAnd(T* address, std::type_identity_t<T> value) {
   return instaseg::cuda::emulation::atomic_update(address, [&](T old) { return old & value; });
 }
 template <instaseg::cuda::emulation::AtomicInteger T>
-T atomicExch(T* address, std::type_identity_t<T> value) {
+__forceinline__ T atomicExch(T* address, std::type_identity_t<T> value) {
   return instaseg::cuda::emulation::atomic_update(address, [&](T) { return value; });
 }
 template <instaseg::cuda::emulation::AtomicInteger T>
-T atomicCAS(T* address, std::type_identity_t<T> compare, std::type_identity_t<T> value) {
+__forceinline__ T atomicCAS(T* address, std::type_identity_t<T> compare, std::type_identity_t<T> value) {
   return instaseg::cuda::emulation::atomic_update(address, [&](T old) { return old == compare ? value : old; });
 }
 

@@ -72,11 +72,13 @@ int main(int argc, char** argv) {
       std::printf("FAILED   %s: %s\n", test.name.c_str(), error.what());
     }
   }
-  size_t skipped = 0;
+  int skipped = selftest::skipped_tests();
+  if (skipped) std::printf("skipped  %d bugs that only a build with the race detector shows\n", skipped);
   if (!kSanitized) {
-    skipped = selftest::fatal_bugs().size();
-    std::printf("skipped  %zu bugs that only a build with sanitizers shows\n", skipped);
+    const auto fatal = static_cast<int>(selftest::fatal_bugs().size());
+    std::printf("skipped  %d bugs that only a build with sanitizers shows\n", fatal);
+    skipped += fatal;
   }
-  std::printf("%d passed, %d failed, %zu skipped\n", passed, failed, skipped);
+  std::printf("%d passed, %d failed, %d skipped\n", passed, failed, skipped);
   return failed == 0 ? 0 : 1;
 }

@@ -19,22 +19,62 @@ Refused::Refused(const std::string& name, std::function<void()> run, std::vector
                      }});
 }
 
-Wrong::Wrong(const std::string& name, std::function<bool()> bug, std::function<bool()> correct, int least) {
+namespace {
+
+/// Runs `body` under 16 schedules.
+void under_schedules(const std::function<void()>& body) {
+  const uint64_t seed = emulation::schedule_seed();
+  for (uint64_t schedule = 0; schedule < 16; ++schedule) {
+    emulation::set_schedule_seed(seed * 16 + schedule);
+    body();
+  }
+  emulation::set_schedule_seed(seed);
+}
+
+void expect_race(const std::function<void()>& run, const std::string& race) {
+  std::string message = "nothing";
+  try {
+    run();
+  } catch (const Error& error) {
+    message = error.what();
+  }
+  expect(message.find(race) != std::string::npos, "the race detector says: " + message);
+}
+
+}  // namespace
+
+Wrong::Wrong(const std::string& name, std::function<bool()> bug, std::function<bool()> correct, int least,
+             const std::string& race) {
   tests().push_back({"wrong: " + name, [=] {
-                       const uint64_t seed = emulation::schedule_seed();
                        int wrong = 0;
                        int failed = 0;
-                       for (uint64_t schedule = 0; schedule < 16; ++schedule) {
-                         emulation::set_schedule_seed(seed * 16 + schedule);
-                         wrong += !bug();
+                       under_schedules([&] {
+                         if (kFindsRaces && !race.empty()) {
+                           expect_race(bug, race);
+                           ++wrong;
+                         } else {
+                           wrong += !bug();
+                         }
                          failed += !correct();
-                       }
-                       emulation::set_schedule_seed(seed);
+                       });
                        expect(failed == 0,
                               "the corrected kernel is wrong under " + std::to_string(failed) + " of 16 schedules");
                        expect(wrong >= least, "the bug shows under " + std::to_string(wrong) + " of 16 schedules, " +
                                                   std::to_string(least) + " expected");
                      }});
+}
+
+Hidden::Hidden(const std::string& name, std::function<void()> bug, const std::string& race) {
+  if (!kFindsRaces) {
+    ++skipped_tests();
+    return;
+  }
+  tests().push_back({"hidden: " + name, [=] { under_schedules([&] { expect_race(bug, race); }); }});
+}
+
+int& skipped_tests() {
+  static int count = 0;
+  return count;
 }
 
 std::vector<Fatal>& fatal_bugs() {

@@ -15,10 +15,25 @@ struct Refused {
 };
 
 /// A test that expects `bug` to return false (the result is wrong) under at least `least` of 16 schedules, and
-/// `correct` to return true under all.
+/// `correct` to return true under all. A build with the race detector must refuse the bug with this message under every
+/// schedule.
 struct Wrong {
-  Wrong(const std::string& name, std::function<bool()> bug, std::function<bool()> correct, int least = 1);
+  Wrong(const std::string& name, std::function<bool()> bug, std::function<bool()> correct, int least,
+        const std::string& race);
 };
+
+/// A bug that no schedule of the emulator shows in the result: only the race detector refuses it, with this message.
+struct Hidden {
+  Hidden(const std::string& name, std::function<void()> bug, const std::string& race);
+};
+
+#ifdef INSTASEG_EMULATION_RACES
+inline constexpr bool kFindsRaces = true;
+#else
+inline constexpr bool kFindsRaces = false;
+#endif
+/// Tests that this build cannot run.
+int& skipped_tests();
 
 /// What ends the process in a build with sanitizers: run in a child, whose report must have all these parts.
 struct Fatal {
