@@ -107,21 +107,18 @@ __host__ __device__ __forceinline__ f16 from_float<f16>(float x) {
 template <class T>
 __host__ __device__ __forceinline__ uint32_t pack_pair(float lo, float hi) {
   static_assert(sizeof(T) == 2);
-#ifdef __CUDA_ARCH__
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
   // The conversions of pairs take the high half first.
   uint32_t pair;
   if constexpr (std::is_same_v<T, f16>) {
     asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(hi), "f"(lo));
-    return pair;
-  }
-#if __CUDA_ARCH__ >= 800
-  if constexpr (std::is_same_v<T, bf16>) {
+  } else {
     asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(hi), "f"(lo));
-    return pair;
   }
-#endif
-#endif
+  return pair;
+#else
   return from_float<T>(lo).bits | static_cast<uint32_t>(from_float<T>(hi).bits) << 16;
+#endif
 }
 
 /// N neighbouring elements, aligned to their size.
@@ -135,58 +132,65 @@ struct alignas(sizeof(T) * N) Vec {
 };
 
 namespace detail {
-// What moves as one access.
+// What moves as one access of 1, 2, 4, 8 or 16 bytes.
 template <size_t Bytes>
 struct Word;
+#ifdef INSTASEG_CUDA_EMULATED
+// The host compiler takes memory to hold what it was written as, unless told otherwise.
+#define INSTASEG_ANY_TYPE __attribute__((may_alias))
+typedef uint64_t Word16 __attribute__((vector_size(16), may_alias));
+#else
+#define INSTASEG_ANY_TYPE
+using Word16 = uint4;
+#endif
 template <>
 struct Word<1> {
-  using Type = uint8_t;
+  typedef uint8_t INSTASEG_ANY_TYPE Type;
 };
 template <>
 struct Word<2> {
-  using Type = uint16_t;
+  typedef uint16_t INSTASEG_ANY_TYPE Type;
 };
 template <>
 struct Word<4> {
-  using Type = uint32_t;
+  typedef uint32_t INSTASEG_ANY_TYPE Type;
 };
-#ifndef INSTASEG_CUDA_EMULATED
 template <>
 struct Word<8> {
+#ifdef INSTASEG_CUDA_EMULATED
+  typedef uint64_t INSTASEG_ANY_TYPE Type;
+#else
   using Type = uint2;
+#endif
 };
 template <>
 struct Word<16> {
-  using Type = uint4;
+  using Type = Word16;
 };
+#undef INSTASEG_ANY_TYPE
+
+__device__ __forceinline__ void require_aligned([[maybe_unused]] const void* address, [[maybe_unused]] size_t bytes) {
+#ifdef INSTASEG_CUDA_EMULATED
+  emulation::require_aligned(address, bytes);
 #endif
+}
 }  // namespace detail
 
 template <int N, class T>
 __device__ __forceinline__ Vec<T, N> load_vec(const T* address) {
   Vec<T, N> vec;
-#ifdef INSTASEG_CUDA_EMULATED
-  emulation::require_aligned(address, sizeof vec);
-  std::memcpy(&vec, address, sizeof vec);
-#else
-  using Word = typename detail::Word<sizeof(vec)>::Type;
-  const Word word = *reinterpret_cast<const Word*>(address);
+  detail::require_aligned(address, sizeof vec);
+  const auto word = *reinterpret_cast<const typename detail::Word<sizeof(vec)>::Type*>(address);
   memcpy(&vec, &word, sizeof vec);
-#endif
   return vec;
 }
 
 template <class T, int N>
 __device__ __forceinline__ void store_vec(T* address, const Vec<T, N>& vec) {
-#ifdef INSTASEG_CUDA_EMULATED
-  emulation::require_aligned(address, sizeof vec);
-  std::memcpy(address, &vec, sizeof vec);
-#else
-  using Word = typename detail::Word<sizeof(vec)>::Type;
-  Word word;
+  detail::require_aligned(address, sizeof vec);
+  typename detail::Word<sizeof(vec)>::Type word;
   memcpy(&word, &vec, sizeof vec);
-  *reinterpret_cast<Word*>(address) = word;
-#endif
+  *reinterpret_cast<typename detail::Word<sizeof(vec)>::Type*>(address) = word;
 }
 
 /// Calls `body.operator()<T>()` with the storage type of a float dtype. Throws ERR_DTYPE for integers.

@@ -53,6 +53,7 @@ struct AsyncCopy {
   const char* source;
   uint32_t group;
   bool valid;
+  bool landed;
 };
 
 constexpr size_t kAsyncBytes = 16;
@@ -81,6 +82,8 @@ struct PendingCollective {
 };
 
 struct Warp {
+  /// Calls of __syncwarp in this block.
+  uint32_t time = 0;
   uint32_t lanes = 0;
   uint32_t exited = 0;
   /// Several where lanes wait under different masks.
@@ -110,7 +113,11 @@ std::ostream& operator<<(std::ostream& stream, const Site& site) { return stream
 /// One operating system thread's emulator.
 class Engine {
  public:
-  Engine() : stacks_(kMaxThreads), threads_(kMaxThreads), ready_(kMaxThreads) {}
+  Engine() : stacks_(kMaxThreads), threads_(kMaxThreads), ready_(kMaxThreads) {
+#ifdef INSTASEG_EMULATION_RACES
+    races_ = std::make_unique<RaceDetector>(SharedMemory::arena_bytes());
+#endif
+  }
 
   void run(const Grid& grid, uint64_t seed);
 
@@ -125,6 +132,14 @@ class Engine {
   void async_copy(void* shared, const void* global, bool valid);
   void async_commit() { ++self().committed; }
   void async_wait(int pending);
+#ifdef INSTASEG_EMULATION_RACES
+  void note_atomic(const void* address, size_t bytes) {
+    note_access(Access::atomic, address, bytes, __builtin_return_address(0));
+  }
+#endif
+
+  void order_warp() { ++warps_[self().warp].time; }
+  void note_access(Access access, const void* address, size_t bytes, const void* code);
   const SharedMemory& shared() const { return shared_; }
   Random& random() { return random_; }
 
@@ -144,7 +159,18 @@ class Engine {
     ready_[ready_count_++] = &thread;
   }
   [[noreturn]] void stalled();
-  void land(std::vector<AsyncCopy>& copies, bool all, uint32_t before_group);
+  static void land(AsyncCopy& copy);
+  /// Some of the thread's copies that are under way.
+  void land_some(Thread& thread);
+  /// Beyond the arena for addresses that are not shared.
+  size_t offset_of(const void* address) const {
+    return static_cast<size_t>(static_cast<const char*>(address) - shared_.arena());
+  }
+  Moment now() {
+    const Thread& thread = self();
+    const auto number = static_cast<uint16_t>(thread.warp * 32 + thread.lane);
+    return {epoch_, warps_[thread.warp].time, number};
+  }
   std::string describe_waiting() const;
 
   StackPool stacks_;
@@ -171,6 +197,13 @@ class Engine {
   BarrierKind barrier_kind_ = BarrierKind::sync;
   unsigned votes_ = 0;
   int barrier_result_ = 0;
+
+  /// Barriers and blocks so far.
+  uint32_t epoch_ = 0;
+  std::unique_ptr<RaceDetector> races_;
+  /// Code that the message names.
+  const void* code_ = nullptr;
+  const void* other_code_ = nullptr;
 };
 
 thread_local Engine* engine INSTASEG_INITIAL_EXEC = nullptr;
@@ -228,6 +261,8 @@ void Engine::run(const Grid& grid, uint64_t seed) {
 
 void Engine::run_block() {
   shared_.begin_block();
+  ++epoch_;
+  if (races_) races_->begin_block(epoch_);
   static_bytes_ = 0;
   dynamic_ = nullptr;
   exited_ = 0;
@@ -243,6 +278,7 @@ void Engine::run_block() {
   }
   for (unsigned warp = 0; warp < (count_ + 31) / 32; ++warp) {
     warps_[warp].exited = 0;
+    warps_[warp].time = 0;
     warps_[warp].pending.clear();
   }
   Thread& first = draw();
@@ -291,7 +327,7 @@ Thread& Engine::draw() {
 
 void Engine::yield() {
   Thread& from = self();
-  if (!from.copies.empty()) land(from.copies, false, 0);
+  if (!from.copies.empty()) land_some(from);
   if (ready_count_ == 0) stalled();
   Thread& next = draw();
   if (&next == &from) return;
@@ -310,6 +346,8 @@ void Engine::throw_error(const Thread& thread) {
   text << "kernel " << function_name(grid_->kernel) << " (launched at " << grid_->file << ':' << grid_->line
        << "), block (" << block_.index.x << ", " << block_.index.y << ", " << block_.index.z << "), thread ("
        << thread.index.x << ", " << thread.index.y << ", " << thread.index.z << "): " << std::exchange(error_, {});
+  if (const void* code = std::exchange(code_, nullptr)) text << "; in " << source_line(code);
+  if (const void* code = std::exchange(other_code_, nullptr)) text << ", after " << source_line(code);
   throw Error(ErrorCode::internal, text.str());
 }
 
@@ -324,6 +362,7 @@ std::string Engine::describe_waiting() const {
       const Thread& t = threads_[end];
       if (t.state != first.state) break;
       if (t.state != State::exited && !same(t.site, first.site)) break;
+      if (t.state == State::at_barrier && t.barrier != first.barrier) break;
       if (t.state == State::in_collective && (t.operation != first.operation || t.mask != first.mask)) break;
       ++end;
     }
@@ -374,6 +413,7 @@ int Engine::barrier(BarrierKind kind, bool predicate, Site site) {
                                        : kind == BarrierKind::all ? votes_ == count_
                                                                   : votes_);
     arrived_ = 0;
+    ++epoch_;
     for (unsigned i = 0; i < count_; ++i) make_ready(threads_[i]);
   }
   yield();
@@ -448,29 +488,54 @@ void* Engine::dynamic_shared() {
   return dynamic_;
 }
 
-// Landing removes a copy from the list: all of the groups before `before_group`, or any at random.
-void Engine::land(std::vector<AsyncCopy>& copies, bool all, uint32_t before_group) {
-  std::erase_if(copies, [&](const AsyncCopy& copy) {
-    if (all ? copy.group >= before_group : (random_.bits() & 3) != 0) return false;
-    if (copy.valid) {
-      std::memcpy(copy.target, copy.source, kAsyncBytes);
-    } else {
-      std::memset(copy.target, 0, kAsyncBytes);
-    }
-    return true;
-  });
+void Engine::land(AsyncCopy& copy) {
+  copy.landed = true;
+  if (copy.valid) {
+    std::memcpy(copy.target, copy.source, kAsyncBytes);
+  } else {
+    std::memset(copy.target, 0, kAsyncBytes);
+  }
+}
+
+void Engine::land_some(Thread& thread) {
+  for (AsyncCopy& copy : thread.copies) {
+    if (!copy.landed && (random_.bits() & 3) == 0) land(copy);
+  }
 }
 
 void Engine::async_copy(void* shared, const void* global, bool valid) {
   Thread& thread = self();
-  thread.copies.push_back({static_cast<char*>(shared), static_cast<const char*>(global), thread.committed, valid});
-  if ((random_.bits() & 3) == 0) land(thread.copies, false, 0);
+  thread.copies.push_back(
+      {static_cast<char*>(shared), static_cast<const char*>(global), thread.committed, valid, false});
+  if (races_) races_->begin_async(offset_of(shared), kAsyncBytes);
+  if ((random_.bits() & 3) == 0) land_some(thread);
 }
 
 void Engine::async_wait(int pending) {
   Thread& thread = self();
   const auto kept = static_cast<uint32_t>(pending);
-  if (thread.committed > kept) land(thread.copies, true, thread.committed - kept);
+  if (thread.committed <= kept) return;
+  std::erase_if(thread.copies, [&](AsyncCopy& copy) {
+    if (copy.group >= thread.committed - kept) return false;
+    if (!copy.landed) land(copy);
+    if (races_) races_->end_async(offset_of(copy.target), kAsyncBytes, now());
+    return true;
+  });
+}
+
+void Engine::note_access(Access access, const void* address, size_t bytes, const void* code) {
+  const size_t offset = offset_of(address);
+  if (offset >= SharedMemory::arena_bytes() || !races_) return;
+  const Race race = races_->access(access, offset, bytes, now(), code);
+  if (!race.text) return;
+  size_t place = 0;
+  const char* array = shared_.name_at(shared_.arena() + race.offset, place);
+  code_ = code;
+  other_code_ = race.code;
+  if (race.thread >= 0) {
+    fail_kernel("byte %zu of `%s` %s by thread %d", place, array ? array : "shared memory", race.text, race.thread);
+  }
+  fail_kernel("byte %zu of `%s` %s", place, array ? array : "shared memory", race.text);
 }
 
 }  // namespace
@@ -505,6 +570,17 @@ void require_shared(const void* address, size_t bytes, size_t alignment, const c
     fail_kernel("%s %p is not aligned to %zu bytes", what, address, alignment);
   }
   if (!engine->shared().contains(address, bytes)) fail_kernel("%s %p lies outside shared memory", what, address);
+}
+
+#ifdef INSTASEG_EMULATION_RACES
+void note_atomic(const void* address, size_t bytes) {
+  note_access(Access::atomic, address, bytes, __builtin_return_address(0));
+}
+#endif
+
+void order_warp() { engine->order_warp(); }
+void note_access(Access access, const void* address, size_t bytes, const void* code) {
+  if (current_thread) engine->note_access(access, address, bytes, code);
 }
 
 void async_copy(void* shared, const void* global, bool valid) { engine->async_copy(shared, global, valid); }

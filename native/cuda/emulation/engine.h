@@ -8,6 +8,7 @@
 #include <string>
 
 #include "cuda/emulation/device_api.h"
+#include "cuda/emulation/races.h"
 
 namespace instaseg::cuda::emulation {
 
@@ -49,6 +50,11 @@ uint32_t random_bits();
 unsigned lane_index();
 /// Throws through fail_kernel unless [address, address + bytes) lies in one shared array of the block and is aligned.
 void require_shared(const void* address, size_t bytes, size_t alignment, const char* what);
+
+/// The lanes of the running thread's warp have met: what came before is ordered before what comes after.
+void order_warp();
+/// An access of the running kernel, if any, to memory, if it is shared. Throws through fail_kernel for a race.
+void note_access(Access access, const void* address, size_t bytes, const void* code);
 
 /// cp.async of 16 bytes; zeros where `valid` is false. The data lands now, at the latest in the wait, or never.
 void async_copy(void* shared, const void* global, bool valid);

@@ -9,13 +9,6 @@ namespace {
 constexpr int kM = 16;
 constexpr int kN = 8;
 
-template <class T>
-float element(const uint32_t* registers, int index) {
-  return to_float(T{static_cast<uint16_t>(registers[index / 2] >> (index % 2 * 16))});
-}
-
-float truncated_tf32(uint32_t bits) { return float_of(bits & 0xffffe000u); }
-
 /// Runs `body(g, t, operands)` for every lane.
 template <class Body>
 void each_lane(const WarpCall& call, const Body& body) {
@@ -24,45 +17,69 @@ void each_lane(const WarpCall& call, const Body& body) {
   }
 }
 
+// Operands are gathered as bits and widened in one loop; the product runs over whole rows of d. Both vectorise.
+
+float widened(f16 x) {
+  // to_float without a branch.
+  const uint32_t rest = static_cast<uint32_t>(x.bits & 0x7fffu) << 13;
+  const uint32_t finite = bits_of(float_of(rest) * 0x1p112f);
+  const uint32_t magnitude = rest >= 0x0f800000u ? rest | 0x7f800000u : finite;
+  return float_of(magnitude | static_cast<uint32_t>(x.bits & 0x8000u) << 16);
+}
+float widened(bf16 x) { return to_float(x); }
+
 template <int K>
-void multiply(const WarpCall& call, const float (&a)[kM][K], const float (&b)[kN][K]) {
+void multiply(const WarpCall& call, const float (&a)[kM][K], const float (&b)[K][kN]) {
+  float d[kM][kN];
   each_lane(call, [&](int g, int t, const MmaOperands& operands) {
-    for (int i = 0; i < 4; ++i) {
-      const float* row = a[g + i / 2 * 8];
-      const float* column = b[2 * t + i % 2];
-      float sum = operands.d[i];
-      for (int k = 0; k < K; ++k) sum += row[k] * column[k];
-      operands.d[i] = sum;
+    for (int i = 0; i < 4; ++i) d[g + i / 2 * 8][2 * t + i % 2] = operands.d[i];
+  });
+  for (int m = 0; m < kM; ++m) {
+    for (int k = 0; k < K; ++k) {
+      for (int n = 0; n < kN; ++n) d[m][n] += a[m][k] * b[k][n];
     }
+  }
+  each_lane(call, [&](int g, int t, const MmaOperands& operands) {
+    for (int i = 0; i < 4; ++i) operands.d[i] = d[g + i / 2 * 8][2 * t + i % 2];
   });
 }
 
 template <class T, int K>
 void multiply_16bit(const WarpCall& call) {
-  float a[kM][K];
-  float b[kN][K];
+  uint16_t a_bits[kM][K];
+  uint16_t b_bits[K][kN];
   each_lane(call, [&](int g, int t, const MmaOperands& operands) {
     for (int k = 0; k < K; k += 8) {
-      for (int i = 0; i < 2; ++i) {
-        a[g][2 * t + k + i] = element<T>(operands.a, k / 2 + i);
-        a[g + 8][2 * t + k + i] = element<T>(operands.a, k / 2 + 2 + i);
-        b[g][2 * t + k + i] = element<T>(operands.b, k / 4 + i);
-      }
+      // The halves of a register are neighbours in k.
+      std::memcpy(&a_bits[g][2 * t + k], &operands.a[k / 4], 4);
+      std::memcpy(&a_bits[g + 8][2 * t + k], &operands.a[k / 4 + 1], 4);
+      b_bits[2 * t + k][g] = static_cast<uint16_t>(operands.b[k / 8]);
+      b_bits[2 * t + k + 1][g] = static_cast<uint16_t>(operands.b[k / 8] >> 16);
     }
   });
+  float a[kM][K];
+  float b[K][kN];
+  for (int m = 0; m < kM; ++m) {
+    for (int k = 0; k < K; ++k) a[m][k] = widened(T{a_bits[m][k]});
+  }
+  for (int k = 0; k < K; ++k) {
+    for (int n = 0; n < kN; ++n) b[k][n] = widened(T{b_bits[k][n]});
+  }
   multiply(call, a, b);
 }
 
+float truncated_tf32(uint32_t bits) { return float_of(bits & 0xffffe000u); }
+
 void multiply_tf32(const WarpCall& call) {
   float a[kM][8];
-  float b[kN][8];
+  float b[8][kN];
   each_lane(call, [&](int g, int t, const MmaOperands& operands) {
     a[g][t] = truncated_tf32(operands.a[0]);
     a[g + 8][t] = truncated_tf32(operands.a[1]);
     a[g][t + 4] = truncated_tf32(operands.a[2]);
     a[g + 8][t + 4] = truncated_tf32(operands.a[3]);
-    b[g][t] = truncated_tf32(operands.b[0]);
-    b[g][t + 4] = truncated_tf32(operands.b[1]);
+    b[t][g] = truncated_tf32(operands.b[0]);
+    b[t + 4][g] = truncated_tf32(operands.b[1]);
   });
   multiply(call, a, b);
 }
@@ -72,7 +89,6 @@ void load(const WarpCall& call) {
   uint16_t matrices[Matrices][8][8];
   for (int row = 0; row < Matrices * 8; ++row) {
     const void* address = static_cast<const LdmatrixOperands*>(call.lane[row])->row;
-    require_shared(address, 16, 16, "ldmatrix's row");
     std::memcpy(matrices[row / 8][row % 8], address, 16);
   }
   for (int lane = 0; lane < 32; ++lane) {

@@ -33,19 +33,28 @@ void SharedMemory::begin_block() {
   for (const Array& array : arrays_) poison(array.data, array.bytes);
   arrays_.clear();
   next_ = kGap;
-  used_ = 0;
 }
 
 void* SharedMemory::add(const void* declaration, const char* name, size_t bytes, uint8_t fill) {
   const size_t rounded = (bytes + kAlignment - 1) / kAlignment * kAlignment;
   if (arrays_.size() == kMaxArrays) fail_kernel("more than %zu shared arrays", kMaxArrays);
-  used_ += rounded;
   char* data = arena_ + next_;
   next_ += rounded + kGap;
   unpoison(data, bytes);
   std::memset(data, fill, bytes);
   arrays_.push_back({declaration, name, data, bytes});
   return data;
+}
+
+size_t SharedMemory::arena_bytes() { return kArenaBytes; }
+
+const char* SharedMemory::name_at(const void* address, size_t& offset) const {
+  for (const Array& array : arrays_) {
+    if (address < array.data || address >= array.data + array.bytes) continue;
+    offset = static_cast<size_t>(static_cast<const char*>(address) - array.data);
+    return array.name;
+  }
+  return nullptr;
 }
 
 bool SharedMemory::contains(const void* address, size_t bytes) const {

@@ -28,10 +28,13 @@ class SharedMemory {
   }
   /// Adds an array; `fill` is the byte it starts with.
   void* add(const void* declaration, const char* name, size_t bytes, uint8_t fill);
-  /// Sum of the arrays, each rounded up to the alignment of 128.
-  size_t used() const { return used_; }
   /// Whether one array holds all of [address, address + bytes).
   bool contains(const void* address, size_t bytes) const;
+
+  const char* arena() const { return arena_; }
+  static size_t arena_bytes();
+  /// The array that holds an address, or null; `offset` is the place in it.
+  const char* name_at(const void* address, size_t& offset) const;
 
  private:
   struct Array {
@@ -43,7 +46,6 @@ class SharedMemory {
 
   char* arena_;
   size_t next_ = 0;
-  size_t used_ = 0;
   std::vector<Array> arrays_;
 };
 

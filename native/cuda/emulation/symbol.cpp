@@ -5,9 +5,12 @@
 #include <elf.h>
 #include <link.h>
 
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
+#include <sstream>
 #include <vector>
 
 namespace instaseg::cuda::emulation {
@@ -71,6 +74,35 @@ std::string function_name(const void* function) {
     if (name[i] == '(' && depth == 0) name.erase(i);
   }
   return name;
+}
+
+std::string source_line(const void* code) {
+  Dl_info info{};
+  link_map* map = nullptr;
+  if (!dladdr1(code, &info, reinterpret_cast<void**>(&map), RTLD_DL_LINKMAP) || !map) return "unknown code";
+  // The address before the one to return to belongs to the call.
+  std::ostringstream offset;
+  offset << "0x" << std::hex << reinterpret_cast<uintptr_t>(code) - map->l_addr - 1;
+  const std::string path =
+      *map->l_name ? std::string(map->l_name) : std::filesystem::read_symlink("/proc/self/exe").string();
+  std::string where = path + "+" + offset.str();
+  FILE* lines = popen(("addr2line -i -e '" + path + "' " + offset.str() + " 2>/dev/null").c_str(), "r");
+  if (!lines) return where;
+  char line[1024];
+  bool found = false;
+  while (std::fgets(line, sizeof line, lines)) {
+    std::string text = line;
+    text.erase(text.find_last_not_of("\n") + 1);
+    const size_t root = text.find("native/cuda/");
+    if (found || root == std::string::npos) continue;
+    text.erase(0, root);
+    const bool own = text.starts_with("native/cuda/emulation/") && !text.starts_with("native/cuda/emulation/selftest/");
+    if (own || text.starts_with("native/cuda/numeric.h")) continue;
+    where = text.substr(0, text.find(' '));
+    found = true;
+  }
+  pclose(lines);
+  return where;
 }
 
 }  // namespace instaseg::cuda::emulation

@@ -89,7 +89,7 @@ uint32_t ballot(uint32_t mask, bool predicate, Site site) {
 }
 
 void sync_warp(uint32_t mask, Site site) {
-  static constexpr WarpOperation meet{"__syncwarp", [](const WarpCall&) {}};
+  static constexpr WarpOperation meet{"__syncwarp", [](const WarpCall&) { order_warp(); }};
   warp_collective(meet, mask, nullptr, site);
 }
 
