@@ -114,12 +114,13 @@ export class Runner {
 
   async *#runModel(found: CaseFolder, file: ModelFile): AsyncGenerator<CaseResult, void, undefined> {
     const settings = isDetectron2File(file) ? detectron2Settings(file) : modelSettings(file.config);
+    const seeded = seededModel(file);
     const tensors = readTensors(found);
     const images = file.images.map((image) => path.resolve(found.folder, image));
     const line = ({ stage, ...comparison }: StageResult): CaseResult => toResult(`${found.name} ${stage}`, comparison);
 
     for (const [i, image] of images.entries()) yield line(await resizedImage(file, image, i));
-    const model = await this.#models.get(seededModel(file), settings.load);
+    const model = await this.#models.get(seeded, settings.load);
     if (isDetectron2File(file)) {
       yield configuration(found.name, detectron2Differences(model.config, file));
     }
