@@ -14,7 +14,7 @@ const patterns = args.filter((arg) => arg !== '--races');
 const wanted = process.env['INSTASEG_EMULATION_SEED'];
 const seeds = wanted ? [wanted] : races ? ['1'] : ['1', '2', '3'];
 const ops = patterns.length ? patterns : ['dist/test/ops/**/*.test.js'];
-const MODELS = 'dist/test/models/emulated.test.js';
+const MODELS = 'dist/test/models/device.test.js';
 const models = patterns.length || !existsSync(join(root, MODELS)) ? [] : [[MODELS, seeds[0]]];
 
 const { selftest, env } = races ? buildRaceDetector() : buildSanitized();
