@@ -63,7 +63,7 @@ int64_t relative_clocks(GemmMath math) {
 }
 
 template <class T, int Size>
-__global__ void __launch_bounds__(256) reduce_kernel(const GemmProblem problem) {
+__global__ void __launch_bounds__(256, 4) reduce_kernel(const GemmProblem problem) {
   const int64_t vectors = problem.output_pixels * problem.output_channels / Size;
   const int64_t elements = problem.output_pixels * problem.output_channels;
   const int64_t image_elements =
