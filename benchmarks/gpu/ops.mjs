@@ -119,8 +119,9 @@ function compile(device, { op, inputs, record }, precision, before) {
     specs,
     (...symbols) => {
       const flush = before ? symbols.pop() : undefined;
-      // Offsets and masks of deformable convolution follow its input; boxes and scores stay f32.
-      const features = op === 'nms' || op.startsWith('paste') ? symbols : symbols.map((x) => ops.cast(x, dtype));
+      // Boxes, scores, offsets and masks stay f32.
+      const isFeature = (i) => op !== 'nms' && !op.startsWith('paste') && (op !== 'deformConv2d' || i === 0);
+      const features = symbols.map((x, i) => (isFeature(i) ? ops.cast(x, dtype) : x));
       const flushed = flush && ops.slice(ops.relu(flush), { begin: [0], size: [1] });
       const output = record(features);
       return { output: output.dtype === 'f16' || output.dtype === 'bf16' ? ops.cast(output, 'f32') : output, flushed };

@@ -8,7 +8,8 @@ import type { Parameters } from './parameters.js';
 function spatialConv(input: SymbolicTensor, parameters: Parameters, stride: number, groups: number): SymbolicTensor {
   const options = { stride, padding: 1, groups };
   if (!parameters.has('conv_offset_mask.weight')) return conv(input, parameters, options);
-  const offset = conv(input, parameters.scope('conv_offset_mask'), { stride, padding: 1 });
+  // Sampling positions are f32, whatever the feature maps are.
+  const offset = ops.cast(conv(input, parameters.scope('conv_offset_mask'), { stride, padding: 1 }), 'f32');
   return ops.deformConv2d(input, parameters.get('weight'), offset, {
     ...options,
     packedMask: true,

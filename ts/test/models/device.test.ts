@@ -65,6 +65,14 @@ test('YOLACT++ finds what it finds on the CPU', async (t) => {
   await compare(t, file, { scoreThreshold: 0.05 }, {});
 });
 
+test('YOLACT++ in half precision finds objects', async (t) => {
+  const file = path.join(folder, 'yolact-half.safetensors');
+  await writeTinyYolact(file, 'yolact_plus_resnet50');
+  const [result] = await run(file, { device: TEST_DEVICE, precision: 'f16' }, { scoreThreshold: 0.05 });
+  t.true(result!.instances.length >= 3, `${result!.instances.length} objects`);
+  for (const { score, box } of result!.instances) t.true([score, ...box].every(Number.isFinite));
+});
+
 test('Mask R-CNN in half precision finds objects', async (t) => {
   const file = path.join(folder, 'mask-rcnn-half.safetensors');
   await writeSafetensors(file, tinyMaskRcnn('maskrcnn_resnet50_fpn'));

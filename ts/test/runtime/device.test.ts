@@ -30,11 +30,12 @@ test('a device that cannot run rejects', async (t) => {
 });
 
 test('devices and kernels can be listed', (t) => {
-  const [cpu, cuda] = listDevices();
+  const [cpu, ...others] = listDevices();
   t.true(cpu!.available);
   t.true(cpu!.threads! >= 1);
-  t.false(cuda!.available);
-  t.truthy(cuda!.reason);
+  // What cannot run says why; a build for tests may have a device that is emulated.
+  t.true(others.length > 0);
+  for (const { available, reason } of others) t.is(available, reason === undefined);
   const rows = listKernels();
   const names = new Set(rows.map((row) => row.op));
   for (const op of names) {
