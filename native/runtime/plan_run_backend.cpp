@@ -132,6 +132,7 @@ void Plan::run_on_backend(Run& run, ThreadPool& pool) const {
   }
 
   try {
+    if (poison_requested()) state.poison();
     for (size_t id = 0; id < values.size(); ++id) {
       if (values[id].input < 0) continue;
       const TensorView given = run.inputs[values[id].input].view();
@@ -142,7 +143,6 @@ void Plan::run_on_backend(Run& run, ThreadPool& pool) const {
       backend.upload(execution.views[id].data, staged.back().data(), bytes);
     }
     const auto clear = [&] {
-      if (poison_requested()) state.poison();
       backend.fill(state.faults, 0, steps_.size() * sizeof(uint64_t));
       // Rows past a count are never written; a caller must not see what the memory held before.
       for (size_t id = 0; id < values.size(); ++id) {
