@@ -26,7 +26,8 @@ let code = 0;
 for (const [pattern, seed] of [...seeds.map((each) => [ops, each]), ...models]) {
   const started = Date.now();
   console.log(`schedule ${seed}: ${[pattern].flat().join(' ')}`);
-  const result = await runTests(['--concurrency', String(availableParallelism()), ...[pattern].flat()], {
+  // One test of a file after the other: each has a device of its own, with a stack for every thread of a block.
+  const result = await runTests(['--serial', '--concurrency', String(availableParallelism()), ...[pattern].flat()], {
     ...env,
     INSTASEG_TEST_DEVICE: 'cuda-emulated',
     INSTASEG_EMULATION_SEED: seed,
