@@ -99,7 +99,7 @@ async function checkInstructions({ files: pattern, architecture, instruction }) 
   for (const file of files.filter((name) => pattern.test(name))) {
     const ptx = join(scratch, `${file}.ptx`);
     await nvcc([...FLAGS, `-arch=compute_${architecture}`, '-ptx', `native/cuda/${file}`, '-o', ptx]);
-    let count = 0;
+    let count;
     try {
       count = readFileSync(ptx, 'utf8')
         .split('\n')
