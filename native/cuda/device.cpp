@@ -2,6 +2,7 @@
 //
 // The runtime is linked statically and finds the driver when it is first called, so the addon loads on any machine.
 // The primary context is shared with other libraries in the process: it is neither reset nor released here.
+#include <set>
 #include <utility>
 
 #include "cuda/architectures.h"
@@ -164,13 +165,17 @@ class CudaBackend : public Backend, public std::enable_shared_from_this<CudaBack
     const cudaError_t result = cudaGraphInstantiate(&executable, graph, 0);
     cudaGraphDestroy(graph);
     run(result, "instantiating a graph");
+    {
+      const std::lock_guard lock(graphs_mutex_);
+      graphs_.insert(executable);
+    }
     return std::make_unique<CudaRecording>(shared_from_this(), executable);
   }
   void replay(cudaGraphExec_t graph) { run(cudaGraphLaunch(graph, stream_), "launching a graph"); }
-  /// From any thread: the graph is destroyed later, on the device's own.
+  /// From any thread: the graph is destroyed later, on the device's own. It was when the device was closed before.
   void discard(cudaGraphExec_t graph) {
-    const std::lock_guard lock(discarded_mutex_);
-    discarded_.push_back(graph);
+    const std::lock_guard lock(graphs_mutex_);
+    if (graphs_.erase(graph)) discarded_.push_back(graph);
   }
 
   void mark() override {
@@ -197,6 +202,12 @@ class CudaBackend : public Backend, public std::enable_shared_from_this<CudaBack
   void close() override {
     // Whatever the device reports now has nobody left to hear it.
     cudaStreamSynchronize(stream_);
+    {
+      // Plans may outlive their device.
+      const std::lock_guard lock(graphs_mutex_);
+      discarded_.insert(discarded_.end(), graphs_.begin(), graphs_.end());
+      graphs_.clear();
+    }
     free_discarded();
     drop_scratch();
     memory_->close();
@@ -217,7 +228,7 @@ class CudaBackend : public Backend, public std::enable_shared_from_this<CudaBack
   }
 
   void free_discarded() {
-    const std::lock_guard lock(discarded_mutex_);
+    const std::lock_guard lock(graphs_mutex_);
     for (cudaGraphExec_t graph : discarded_) cudaGraphExecDestroy(graph);
     discarded_.clear();
   }
@@ -232,7 +243,9 @@ class CudaBackend : public Backend, public std::enable_shared_from_this<CudaBack
   std::vector<cudaEvent_t> events_;
   size_t marks_ = 0;
   cudaError_t lost_ = cudaSuccess;
-  std::mutex discarded_mutex_;
+  std::mutex graphs_mutex_;
+  /// Those of recordings that are alive, and those that wait for the device's thread to destroy them.
+  std::set<cudaGraphExec_t> graphs_;
   std::vector<cudaGraphExec_t> discarded_;
 };
 

@@ -7,6 +7,7 @@
 #include <functional>
 #include <map>
 #include <mutex>
+#include <string>
 #include <unordered_map>
 #include <utility>
 #include <vector>
@@ -28,6 +29,12 @@ struct Allocation {
   int device;
 };
 
+/// How many were made, and how many of them are still there.
+struct Handles {
+  int64_t made = 0;
+  int64_t left = 0;
+};
+
 /// What all devices of the process share.
 struct Machine {
   std::mutex mutex;
@@ -42,12 +49,44 @@ struct Machine {
   cudaError_t sticky = cudaSuccess;
   std::map<void*, Allocation> device_memory;
   size_t used[kMaxDevices] = {};
+  /// Devices that would have got a context.
+  bool touched[kMaxDevices] = {};
+  Handles streams;
+  Handles events;
+  Handles graphs;
+  Handles pinned;
   std::unordered_map<const void*, size_t> dynamic_shared_limits;
 };
 
+Machine& machine();
+
+/// One line of JSON: what the process has not given back, and the devices that it has touched.
+void print_summary() {
+  Machine& m = machine();
+  const std::lock_guard lock(m.mutex);
+  std::string touched;
+  for (int device = 0; device < kMaxDevices; ++device) {
+    if (m.touched[device]) touched += (touched.empty() ? "" : ",") + std::to_string(device);
+  }
+  const auto print = [](const char* what, const Handles& handles) {
+    std::fprintf(stderr, "\"%s\":{\"made\":%lld,\"left\":%lld},", what, static_cast<long long>(handles.made),
+                 static_cast<long long>(handles.left));
+  };
+  std::fputs("{", stderr);
+  print("allocations", {static_cast<int64_t>(m.allocations), static_cast<int64_t>(m.device_memory.size())});
+  print("pinned", m.pinned);
+  print("streams", m.streams);
+  print("events", m.events);
+  print("graphs", m.graphs);
+  std::fprintf(stderr, "\"touched\":[%s]}\n", touched.c_str());
+}
+
 // Never destroyed: threads of others may still free memory while the process exits.
 Machine& machine() {
-  static Machine* instance = new Machine;
+  static Machine* instance = [] {
+    if (environment("INSTASEG_EMULATION_SUMMARY", 0)) std::atexit(print_summary);
+    return new Machine;
+  }();
   return *instance;
 }
 
@@ -69,6 +108,28 @@ cudaError_t availability() {
   if (m.driver < CUDART_VERSION) return cudaErrorInsufficientDriver;
   if (m.devices < 1) return cudaErrorNoDevice;
   return m.sticky;
+}
+
+void made(Handles Machine::*handles) {
+  Machine& m = machine();
+  const std::lock_guard lock(m.mutex);
+  ++(m.*handles).made;
+  ++(m.*handles).left;
+}
+void gone(Handles Machine::*handles) {
+  Machine& m = machine();
+  const std::lock_guard lock(m.mutex);
+  --(m.*handles).left;
+}
+
+/// For calls that give the current device a context when it has none. cudaGetDeviceCount and the like are not among
+/// them.
+cudaError_t use_device() {
+  if (const cudaError_t error = availability()) return error;
+  Machine& m = machine();
+  const std::lock_guard lock(m.mutex);
+  m.touched[thread_state.device] = true;
+  return cudaSuccess;
 }
 
 }  // namespace
@@ -102,7 +163,7 @@ cudaError_t forbidden_in_capture() {
 
 template <class Work>
 cudaError_t enqueue(cudaStream_t stream, Work work) {
-  if (const cudaError_t error = availability()) return result(error);
+  if (const cudaError_t error = use_device()) return result(error);
   if (stream && stream->capture) {
     if (stream->invalidated) return result(cudaErrorStreamCaptureInvalidated);
     stream->capture->nodes.push_back(std::move(work));
@@ -118,7 +179,7 @@ cudaError_t copy(void* target, const void* source, size_t bytes) {
 
 cudaError_t allocate(void** pointer, size_t bytes) {
   *pointer = nullptr;
-  if (const cudaError_t error = availability()) return result(error);
+  if (const cudaError_t error = use_device()) return result(error);
   Machine& m = machine();
   const std::lock_guard lock(m.mutex);
   const int device = thread_state.device;
@@ -272,7 +333,7 @@ cudaError_t cudaSetDevice(int device) {
   if (const cudaError_t error = cudaGetDeviceCount(&count)) return error;
   if (device < 0 || device >= count) return result(cudaErrorInvalidDevice);
   thread_state.device = device;
-  return cudaSuccess;
+  return result(use_device());
 }
 cudaError_t cudaGetDevice(int* device) {
   *device = thread_state.device;
@@ -280,7 +341,7 @@ cudaError_t cudaGetDevice(int* device) {
 }
 cudaError_t cudaDeviceSynchronize() {
   if (const cudaError_t error = forbidden_in_capture()) return result(error);
-  return result(availability());
+  return result(use_device());
 }
 
 cudaError_t cudaMalloc(void** pointer, size_t bytes) {
@@ -304,17 +365,20 @@ cudaError_t cudaMallocHost(void** pointer, size_t bytes) { return cudaHostAlloc(
 cudaError_t cudaHostAlloc(void** pointer, size_t bytes, unsigned) {
   *pointer = nullptr;
   if (const cudaError_t error = forbidden_in_capture()) return result(error);
-  if (const cudaError_t error = availability()) return result(error);
+  if (const cudaError_t error = use_device()) return result(error);
   if (bytes == 0) return cudaSuccess;
-  return result(posix_memalign(pointer, kGlobalAlignment, bytes) == 0 ? cudaSuccess : cudaErrorMemoryAllocation);
+  if (posix_memalign(pointer, kGlobalAlignment, bytes) != 0) return result(cudaErrorMemoryAllocation);
+  made(&Machine::pinned);
+  return cudaSuccess;
 }
 cudaError_t cudaFreeHost(void* pointer) {
   if (const cudaError_t error = forbidden_in_capture()) return result(error);
+  if (pointer) gone(&Machine::pinned);
   std::free(pointer);
   return result(machine().sticky);
 }
 cudaError_t cudaMemGetInfo(size_t* free, size_t* total) {
-  if (const cudaError_t error = availability()) return result(error);
+  if (const cudaError_t error = use_device()) return result(error);
   Machine& m = machine();
   const std::lock_guard lock(m.mutex);
   *total = m.faults.memory;
@@ -343,13 +407,15 @@ cudaError_t cudaMemsetAsync(void* target, int value, size_t bytes, cudaStream_t 
 cudaError_t cudaStreamCreate(cudaStream_t* stream) { return cudaStreamCreateWithFlags(stream, cudaStreamDefault); }
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
   *stream = nullptr;
-  if (const cudaError_t error = availability()) return result(error);
+  if (const cudaError_t error = use_device()) return result(error);
+  made(&Machine::streams);
   *stream = new EmulatedStream{thread_state.device, nullptr, false};
   return cudaSuccess;
 }
 cudaError_t cudaStreamDestroy(cudaStream_t stream) {
   if (!stream) return result(cudaErrorInvalidResourceHandle);
   if (thread_state.capturing == stream) thread_state.capturing = nullptr;
+  gone(&Machine::streams);
   delete stream;
   return result(machine().sticky);
 }
@@ -366,12 +432,14 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t, cudaEvent_t event, unsigned) {
 cudaError_t cudaEventCreate(cudaEvent_t* event) { return cudaEventCreateWithFlags(event, cudaEventDefault); }
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
   *event = nullptr;
-  if (const cudaError_t error = availability()) return result(error);
+  if (const cudaError_t error = use_device()) return result(error);
+  made(&Machine::events);
   *event = new EmulatedEvent;
   return cudaSuccess;
 }
 cudaError_t cudaEventDestroy(cudaEvent_t event) {
   if (!event) return result(cudaErrorInvalidResourceHandle);
+  gone(&Machine::events);
   delete event;
   return result(machine().sticky);
 }
@@ -410,6 +478,7 @@ cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
   const std::unique_ptr<EmulatedGraph> captured = std::move(stream->capture);
   if (stream->invalidated) return result(cudaErrorStreamCaptureInvalidated);
   if (const cudaError_t error = availability()) return result(error);
+  made(&Machine::graphs);
   *graph = new EmulatedGraph(std::move(*captured));
   return cudaSuccess;
 }
@@ -422,7 +491,8 @@ cudaError_t cudaStreamIsCapturing(cudaStream_t stream, cudaStreamCaptureStatus* 
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t* exec, cudaGraph_t graph, unsigned long long) {
   *exec = nullptr;
   if (!graph) return result(cudaErrorInvalidValue);
-  if (const cudaError_t error = availability()) return result(error);
+  if (const cudaError_t error = use_device()) return result(error);
+  made(&Machine::graphs);
   *exec = new EmulatedGraphExec{graph->nodes};
   return cudaSuccess;
 }
@@ -439,16 +509,18 @@ cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream) {
   return cudaSuccess;
 }
 cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
+  if (graph) gone(&Machine::graphs);
   delete graph;
   return result(machine().sticky);
 }
 cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec) {
+  if (exec) gone(&Machine::graphs);
   delete exec;
   return result(machine().sticky);
 }
 
 cudaError_t cudaFuncSetAttribute(const void* function, cudaFuncAttribute attribute, int value) {
-  if (const cudaError_t error = availability()) return result(error);
+  if (const cudaError_t error = use_device()) return result(error);
   if (attribute != cudaFuncAttributeMaxDynamicSharedMemorySize) return cudaSuccess;
   if (value < 0 || static_cast<size_t>(value) > emulation::kMaxSharedBytes) return result(cudaErrorInvalidValue);
   Machine& m = machine();

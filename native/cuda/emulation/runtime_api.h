@@ -13,6 +13,8 @@
 //   INSTASEG_EMULATION_FAIL_ALLOCATION=n      the nth allocation of device memory fails with cudaErrorMemoryAllocation
 //   INSTASEG_EMULATION_FAIL_LAUNCH=n          from the nth kernel on, every call returns cudaErrorIllegalAddress
 //   INSTASEG_EMULATION_SEED=n                 schedules of threads (default 1)
+//   INSTASEG_EMULATION_SUMMARY=1              at the exit, a line of JSON on stderr: handles that were not given back,
+//                                             devices that have got a context
 //
 // Counts start with 1. set_fault_injection() sets the same from a test in C++.
 #pragma once

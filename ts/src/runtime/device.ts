@@ -9,9 +9,10 @@ import { invalid, requireInteger, requireOneOf, requireSignal } from './validate
 /**
  * Names of devices. `cpu` is always there. `cuda` (the first GPU) and `cuda:N` are refused with ERR_DEVICE_UNAVAILABLE
  * where they cannot run; `auto` takes the first GPU that can run and otherwise the CPU, and says why in
- * `fallbackReason`. `cuda-emulated` exists in test builds only.
+ * `fallbackReason`. `cuda-emulated` and `cuda-emulated:N` exist in test builds only.
  */
-export type DeviceName = 'auto' | 'cpu' | 'cuda' | `cuda:${number}` | 'cuda-emulated';
+export type DeviceName = 'auto' | 'cpu' | 'cuda' | `cuda:${number}` | EmulatedName;
+type EmulatedName = 'cuda-emulated' | `cuda-emulated:${number}`;
 
 export interface DeviceOptions {
   /** Threads of the CPU backend; default: physical cores that the process may use (affinity, cgroup quota). */
@@ -39,7 +40,7 @@ export interface MemoryStats {
 }
 
 export interface DeviceInfo {
-  readonly name: 'cpu' | 'cuda' | `cuda:${number}` | 'cuda-emulated';
+  readonly name: 'cpu' | 'cuda' | `cuda:${number}` | EmulatedName;
   readonly description: string;
   readonly available: boolean;
   /** Why not, where it is not available. */
@@ -73,7 +74,7 @@ function listGpus(): DeviceInfo[] {
     return [{ name, description, available: false, reason: reason ?? 'there is no GPU' }];
   }
   return devices.map((gpu) => ({
-    name: name === 'cuda' ? (`cuda:${gpu.index}` as const) : name,
+    name: name === 'cuda' ? (`cuda:${gpu.index}` as const) : emulatedName(gpu.index),
     description: gpu.name,
     available: gpu.reason === undefined,
     ...(gpu.reason !== undefined && { reason: gpu.reason }),
@@ -112,7 +113,7 @@ export class Device {
    * @throws InstasegError ERR_ARGUMENT, ERR_DEVICE_UNAVAILABLE
    */
   static async open(name: DeviceName = 'auto', options: DeviceOptions = {}): Promise<Device> {
-    if (typeof name !== 'string' || !/^(auto|cpu|cuda(:\d+)?|cuda-emulated)$/.test(name)) {
+    if (typeof name !== 'string' || !/^(auto|cpu|cuda(-emulated)?(:\d+)?)$/.test(name)) {
       throw invalid('device', '"auto", "cpu", "cuda" or "cuda:N"', name);
     }
     if (options.threads !== undefined) requireInteger('threads', options.threads, 1, 1024);
@@ -261,6 +262,8 @@ export class Device {
   }
 }
 
+const emulatedName = (index: number): EmulatedName => (index === 0 ? 'cuda-emulated' : `cuda-emulated:${index}`);
+
 interface Choice {
   readonly name: DeviceInfo['name'];
   /** Of a GPU; undefined: the CPU. */
@@ -278,11 +281,11 @@ function choose(name: DeviceName): Choice {
     if (gpu) return { name: `cuda:${gpu.index}`, index: gpu.index };
     return { name: 'cpu', fallbackReason: accelerator?.reason ?? accelerator?.devices[0]?.reason ?? NO_CUDA };
   }
-  const emulated = name === 'cuda-emulated';
+  const emulated = name.startsWith('cuda-emulated');
   if (accelerator?.name !== (emulated ? 'cuda-emulated' : 'cuda')) {
     const reason = emulated ? 'it exists in test builds only' : NO_CUDA;
     throw new InstasegError('ERR_DEVICE_UNAVAILABLE', `${name} is not available: ${reason}`);
   }
   const index = Number(/\d+$/.exec(name)?.[0] ?? 0);
-  return { name: emulated ? name : `cuda:${index}`, index };
+  return { name: emulated ? emulatedName(index) : `cuda:${index}`, index };
 }

@@ -39,6 +39,26 @@ async function inProcess(body: string, environment: Record<string, string>): Pro
   return JSON.parse(stdout);
 }
 
+interface Handles {
+  readonly made: number;
+  readonly left: number;
+}
+
+interface Summary extends Record<'allocations' | 'pinned' | 'streams' | 'events' | 'graphs', Handles> {
+  /** Indices of the GPUs that have got a context. */
+  readonly touched: readonly number[];
+}
+
+/** The same, with what the emulator's runtime says of handles when the process ends. */
+async function summaryOf(body: string, environment: Record<string, string> = {}): Promise<Summary> {
+  const text = `
+    const { Device, ops, Tensor } = require(${JSON.stringify(PACKAGE)});
+    (async () => { ${body} })();`;
+  const env = { ...process.env, INSTASEG_EMULATION_SUMMARY: '1', ...environment };
+  const { stderr } = await run(process.execPath, ['-e', text], { env });
+  return JSON.parse(stderr) as Summary;
+}
+
 onGpu('a plan gives the same numbers when it is run and when its recording is replayed', (t) =>
   withDevice(async (device) => {
     const plan = await device.compile([f32([5, 7])], (x) => ops.relu(ops.relu(x, { negativeSlope: 0.5 })));
@@ -147,6 +167,43 @@ onGpu('the device under test is listed with what is known of it', (t) => {
   t.regex(gpu.computeCapability!, /^\d+\.\d$/);
   t.regex(gpu.uuid!, /^GPU-/);
   t.true(gpu.memory! > 0);
+});
+
+onGpu('many runs of several plans in flight give what they give one by one', (t) =>
+  withDevice(async (device) => {
+    const weight = randomTensor(1, [8, 8, 3, 3]);
+    const sizes = [5, 9, 12];
+    const plans = await Promise.all(
+      sizes.map((size) =>
+        device.compile([f32([1, size, size, 8])], (x) => ops.relu(ops.conv2d(x, weight, { padding: 1 }))),
+      ),
+    );
+    const jobs = Array.from({ length: 24 }, (_, i) => ({
+      plan: plans[i % 3]!,
+      input: randomTensor(i + 2, [1, sizes[i % 3]!, sizes[i % 3]!, 8]),
+    }));
+    const together = await Promise.all(jobs.map(({ plan, input }) => plan.run([input])));
+    for (const [i, { plan, input }] of jobs.entries()) {
+      t.deepEqual((await plan.run([input])).data, together[i]!.data);
+    }
+  }),
+);
+
+emulated('dispose gives back all that a device has, and other GPUs are not touched', async (t) => {
+  const body = `
+    const device = await Device.open('cuda-emulated:1');
+    const plan = await device.compile([{ dtype: 'f32', shape: [64] }], (x) => ops.relu(ops.relu(x)));
+    for (let i = 0; i < 3; i += 1) await plan.run([Tensor.zeros([64])], { profile: i === 2 });
+    await device.dispose();
+    globalThis.plan = plan;`;
+  const { touched, ...handles } = await summaryOf(body, { INSTASEG_EMULATION_DEVICES: '3' });
+  t.deepEqual(touched, [1]);
+  for (const [what, { made, left }] of Object.entries(handles)) t.true(made > 0 && left === 0, `${what}: ${left} left`);
+});
+
+emulated('listing devices touches none of them', async (t) => {
+  const body = `require(${JSON.stringify(PACKAGE)}).listDevices();`;
+  t.deepEqual((await summaryOf(body, { INSTASEG_EMULATION_DEVICES: '2' })).touched, []);
 });
 
 emulated('the driver running out of memory rejects, and the next call works', async (t) => {
