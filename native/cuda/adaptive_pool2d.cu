@@ -72,7 +72,7 @@ __global__ void __launch_bounds__(kBlock)
         }
       }
 #pragma unroll
-      for (int k = 0; k < N; ++k) result[k] = partial[k * kBlock + column];
+      for (int k = 0; k < N && slice == 0; ++k) result[k] = partial[k * kBlock + column];
       __syncthreads();
     }
     if (!active || slice > 0) continue;

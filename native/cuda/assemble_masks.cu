@@ -85,10 +85,11 @@ __global__ void __launch_bounds__(kBlock)
   for (int64_t begin = 0; begin < p.depth; begin += kDepth) {
     const int size = static_cast<int>(p.depth - begin < kDepth ? p.depth - begin : kDepth);
     __syncthreads();
-    for (int i = static_cast<int>(threadIdx.x); i < masks * size; i += kBlock) {
+    for (int i = static_cast<int>(threadIdx.x); i < kMasks * size; i += kBlock) {
       const int mask = i / size;
       const int k = i - mask * size;
-      coefficients[k * kMasks + mask] = load_coefficient(p, (first_mask + mask) * p.depth + begin + k);
+      coefficients[k * kMasks + mask] =
+          mask < masks ? load_coefficient(p, (first_mask + mask) * p.depth + begin + k) : 0.0f;
     }
     __syncthreads();
     if (inside == 0) continue;

@@ -3,7 +3,8 @@
 set(INSTASEG_KERNEL_OPTIONS
   -Wno-unknown-pragmas  # unroll
   -fstack-clash-protection  # a frame that a thread's stack cannot hold meets the guard page below it
-  -fmacro-prefix-map=${CMAKE_CURRENT_SOURCE_DIR}/=)  # messages name files as the repository does
+  # Messages name files as the repository does.
+  -fmacro-prefix-map=${CMAKE_CURRENT_SOURCE_DIR}/= -fmacro-prefix-map=../native/=native/)
 
 if(INSTASEG_EMULATION_RACES)
   # Every access is reported to emulation/access_hooks.cpp; nothing links to the library that the option is made for.

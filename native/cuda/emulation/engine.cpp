@@ -3,13 +3,16 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <condition_variable>
 #include <cstdarg>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <memory>
+#include <mutex>
 #include <numeric>
 #include <sstream>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -208,14 +211,55 @@ class Engine {
 
 thread_local Engine* engine INSTASEG_INITIAL_EXEC = nullptr;
 
-Engine& this_thread_engine() {
-  thread_local std::unique_ptr<Engine> owner;
-  if (!owner) {
-    owner = std::make_unique<Engine>();
-    engine = owner.get();
+/// Engines are lent for a launch: every device has a thread of its own, and a thousand stacks are many mappings.
+class EnginePool {
+ public:
+  std::unique_ptr<Engine> take() {
+    std::unique_lock lock(mutex_);
+    returned_.wait(lock, [&] { return !free_.empty() || lent_ < limit_; });
+    ++lent_;
+    if (free_.empty()) return std::make_unique<Engine>();
+    std::unique_ptr<Engine> taken = std::move(free_.back());
+    free_.pop_back();
+    return taken;
   }
-  return *owner;
-}
+  void give_back(std::unique_ptr<Engine> returned) {
+    {
+      const std::lock_guard lock(mutex_);
+      free_.push_back(std::move(returned));
+      --lent_;
+    }
+    returned_.notify_one();
+  }
+
+ private:
+  const unsigned limit_ = std::max(2u, std::thread::hardware_concurrency());
+  std::mutex mutex_;
+  std::condition_variable returned_;
+  std::vector<std::unique_ptr<Engine>> free_;
+  unsigned lent_ = 0;
+};
+
+/// This thread's engine while it lives.
+class Lease {
+ public:
+  Lease() : owned_(pool().take()) { engine = owned_.get(); }
+  ~Lease() {
+    engine = nullptr;
+    pool().give_back(std::move(owned_));
+  }
+  Lease(const Lease&) = delete;
+  Lease& operator=(const Lease&) = delete;
+
+ private:
+  // Never destroyed: threads may run kernels while the process exits.
+  static EnginePool& pool() {
+    static EnginePool* instance = new EnginePool;
+    return *instance;
+  }
+
+  std::unique_ptr<Engine> owned_;
+};
 
 void run_fiber() {
   enter_context();
@@ -601,7 +645,8 @@ std::atomic<uint64_t>& seed() {
   static std::atomic<uint64_t> value = seed_from_environment();
   return value;
 }
-std::atomic<uint64_t> launches = 0;
+// Of this thread: what other devices do in between does not change a schedule.
+thread_local uint64_t launches = 0;
 
 }  // namespace
 
@@ -612,6 +657,9 @@ void set_schedule_seed(uint64_t value) {
   launches = 0;
 }
 
-void run_grid(const Grid& grid) { this_thread_engine().run(grid, (schedule_seed() << 32) + launches++); }
+void run_grid(const Grid& grid) {
+  const Lease lease;
+  engine->run(grid, (schedule_seed() << 32) + launches++);
+}
 
 }  // namespace instaseg::cuda::emulation

@@ -1,6 +1,6 @@
 // Runs grids: blocks one after the other in a random order, a block's threads as fibers of the calling thread. A fiber
 // runs until it ends or waits (barrier, warp collective); who goes on is drawn at random. The draws follow the seed and
-// the number of launches so far, so a run repeats itself.
+// the number of launches of this thread so far, so a run of a device repeats itself.
 #pragma once
 
 #include <cstddef>

@@ -14,10 +14,11 @@ bool RaceDetector::reads_ordered(const Byte& byte, const Moment& now) {
 }
 
 void RaceDetector::add_reader(Byte& byte, const Moment& now, const void* code) {
-  if (byte.read_epoch < now.epoch) {
+  // An earlier read that is ordered before this one may be forgotten: whoever is ordered after this is so after that.
+  if (reads_ordered(byte, now)) {
     byte.read_epoch = now.epoch;
     byte.reader = now.thread;
-  } else if (byte.reader != now.thread && byte.reader != kMany) {
+  } else if (byte.reader != kMany) {
     const int warp = byte.reader < kLanes ? byte.reader / 32 : byte.reader - kLanes;
     byte.reader = warp == now.thread / 32 ? static_cast<uint16_t>(kLanes + warp) : kMany;
   }
