@@ -1,76 +1,72 @@
-// What nvcc makes of the CUDA kernels; needs the CUDA toolkit, no GPU.
+// What nvcc makes of the CUDA backend; needs the CUDA toolkit, no GPU.
 //
-//   npm run check:cuda                           one architecture (sm_80): no warnings, no spills, tensor-core instructions
-//   npm run check:cuda -- --architectures all    every architecture that releases are compiled for
-//   npm run cuda:resources                       registers, shared memory and spills of every kernel for sm_80 and
-//                                                sm_90a, into docs/cuda-resources.md
+//   npm run check:cuda                           one architecture (sm_80), in build-cuda/
+//   npm run check:cuda -- --architectures all    every architecture of a release, in build-cuda-all/
+//   npm run cuda:resources                       the same, and registers, shared memory and spills of every kernel for
+//                                                sm_80 and sm_90a into docs/cuda-resources.md
 //
-// Fails on any warning, on spills in the kernels of convolution, deformable convolution and RoIAlign, and where the PTX
-// of the matrix products lacks the instructions that they are for.
-import { execFile, execFileSync } from 'node:child_process';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { availableParallelism, tmpdir } from 'node:os';
+// Fails on any warning of nvcc, on spills in the kernels of convolution, deformable convolution and RoIAlign, where the
+// PTX of the matrix products lacks the instructions that they are for, where the kernels take more than their share of
+// the package, and where the addon does not load and run on the CPU of a machine without a GPU.
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { parseArgs, promisify } from 'node:util';
+import { parseArgs } from 'node:util';
+import { runTests } from './run-tests.mjs';
+import { root, run } from './test-builds.mjs';
 
-const root = fileURLToPath(new URL('..', import.meta.url));
 const { values } = parseArgs({
   options: { architectures: { type: 'string', default: '80' }, table: { type: 'string' } },
 });
-const ALL = ['75', '80', '90a', '100', '120'];
-const architectures = values.architectures === 'all' ? ALL : values.architectures.split(',');
+const ALL = '75;80;90a;100;120;90-virtual';
+const all = values.architectures === 'all';
+const architectures = (all ? ALL : values.architectures.replaceAll(',', ';')).split(';');
+const folder = all ? 'build-cuda-all' : 'build-cuda';
+const intermediate = join(root, folder, 'intermediate');
 
-// As CMakeLists.txt compiles them.
-const FLAGS = ['-std=c++20', '--expt-relaxed-constexpr', '-fmad=false', '-O3', '-I', 'native'];
-const HOST_FLAGS = ['-Xcompiler', '-ffp-contract=off,-Wall'];
+/** Of all the machine code in the addon (packed fatbins). */
+const MAX_CUDA_BYTES = 60e6;
+const TABLE_OF = ['80', '90a'];
 /** Files whose kernels must keep everything in registers, with what they include. */
 const NO_SPILLS = /^(conv|deform_conv|gemm|linear|roi_align)/;
 /** Instructions that the PTX of the matching files must have, an architecture each. */
 const INSTRUCTIONS = [
-  { files: /^gemm_f16/, architecture: '80', instruction: /mma\.sync\.\S*\.f32\.f16\.f16\.f32/ },
-  { files: /^gemm_bf16/, architecture: '80', instruction: /mma\.sync\.\S*\.f32\.bf16\.bf16\.f32/ },
-  { files: /^gemm_f32/, architecture: '80', instruction: /mma\.sync\.\S*\.f32\.tf32\.tf32\.f32/ },
-  { files: /^gemm_wgmma/, architecture: '90a', instruction: /wgmma\.mma_async/ },
+  { file: 'gemm_f16', architecture: '80', instruction: /mma\.sync\.\S*\.f32\.f16\.f16\.f32/ },
+  { file: 'gemm_bf16', architecture: '80', instruction: /mma\.sync\.\S*\.f32\.bf16\.bf16\.f32/ },
+  { file: 'gemm_f32', architecture: '80', instruction: /mma\.sync\.\S*\.f32\.tf32\.tf32\.f32/ },
+  { file: 'deform_conv2d', architecture: '80', instruction: /mma\.sync\.\S*\.f32\.f16\.f16\.f32/ },
+  { file: 'gemm_wgmma', architecture: '90a', instruction: /wgmma\.mma_async/ },
 ];
+/** Loaded and run on the CPU with the addon that was built. */
+const TESTS = ['dist/test/runtime/addon.test.js', 'dist/test/runtime/device.test.js', 'dist/test/ops/nms.test.js'];
 
 const problems = [];
-const scratch = mkdtempSync(join(tmpdir(), 'instaseg-cuda-'));
-const files = readdirSync(join(root, 'native/cuda')).filter((name) => name.endsWith('.cu'));
 
-/** Runs nvcc; gives what it says. */
-async function nvcc(args) {
-  try {
-    const { stdout, stderr } = await promisify(execFile)('nvcc', args, { cwd: root, maxBuffer: 1 << 28 });
-    return stdout + stderr;
-  } catch (error) {
-    if (error.code === 'ENOENT') {
-      console.error('nvcc is not on the PATH: the CUDA toolkit (13.0 or newer) is needed');
-      process.exit(1);
-    }
-    problems.push(`nvcc ${args.join(' ')}\n${error.stdout}${error.stderr}`);
-    return '';
-  }
+/** The addon with every kernel; what nvcc says of a file lies beside its object. */
+function build() {
+  mkdirSync(intermediate, { recursive: true });
+  run(process.execPath, [
+    createRequire(import.meta.url).resolve('cmake-js/bin/cmake-js'),
+    'compile',
+    '--out',
+    folder,
+    '--CDINSTASEG_CUDA=ON',
+    `--CDINSTASEG_CUDA_ARCHITECTURES=${architectures.join(';')}`,
+    `--CDCMAKE_CUDA_FLAGS=-Xptxas=-v --keep --keep-dir=${intermediate}`,
+    `--CDCMAKE_CUDA_COMPILER_LAUNCHER=${join(root, 'scripts/nvcc-log.sh')}`,
+    '--parallel',
+    String(availableParallelism()),
+  ]);
 }
 
 /** Kernels of one file: { kernel, architecture, registers, shared, spills, stack }. */
-async function compile(file) {
-  const targets = architectures.flatMap((name) => ['-gencode', `arch=compute_${name},code=sm_${name}`]);
-  const output = await nvcc([
-    ...FLAGS,
-    ...HOST_FLAGS,
-    ...targets,
-    '-Xptxas',
-    '-v',
-    '-c',
-    `native/cuda/${file}`,
-    '-o',
-    join(scratch, `${file}.o`),
-  ]);
+function readLog(file, log) {
   const kernels = [];
   const other = [];
   let current;
-  for (const line of output.split('\n')) {
+  for (const line of log.split('\n')) {
     const entry = /Compiling entry function '(\S+)' for 'sm_(\w+)'/.exec(line);
     const frame = /(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads/.exec(line);
     const used = /Used (\d+) registers/.exec(line);
@@ -94,36 +90,31 @@ async function compile(file) {
   return kernels;
 }
 
-async function checkInstructions({ files: pattern, architecture, instruction }) {
-  if (!architectures.includes(architecture)) return;
-  for (const file of files.filter((name) => pattern.test(name))) {
-    const ptx = join(scratch, `${file}.ptx`);
-    await nvcc([...FLAGS, `-arch=compute_${architecture}`, '-ptx', `native/cuda/${file}`, '-o', ptx]);
-    let count;
-    try {
-      count = readFileSync(ptx, 'utf8')
-        .split('\n')
-        .filter((line) => instruction.test(line)).length;
-    } catch {
-      continue; // nvcc's complaint is among the problems
-    }
-    console.log(`${file}, compute_${architecture}: ${count} of ${instruction.source}`);
-    if (count === 0) problems.push(`the PTX of ${file} for compute_${architecture} has no ${instruction.source}`);
-  }
+function readLogs() {
+  const objects = join(root, folder, 'CMakeFiles/instaseg.dir/native/cuda');
+  const logs = readdirSync(objects).filter((name) => name.endsWith('.cu.o.log'));
+  const sources = readdirSync(join(root, 'native/cuda')).filter((name) => name.endsWith('.cu'));
+  if (logs.length < sources.length) problems.push(`${sources.length} .cu files, but ${logs.length} logs of nvcc`);
+  return logs.toSorted().flatMap((name) => readLog(name.slice(0, -6), readFileSync(join(objects, name), 'utf8')));
 }
 
-/** Tasks a few at a time; results in order. */
-async function inParallel(tasks) {
-  const results = new Array(tasks.length);
-  let next = 0;
-  const work = async () => {
-    while (next < tasks.length) {
-      const index = next++;
-      results[index] = await tasks[index]();
-    }
-  };
-  await Promise.all(Array.from({ length: availableParallelism() }, work));
-  return results;
+function checkInstructions({ file, architecture, instruction }) {
+  if (!architectures.includes(architecture)) return;
+  const names = readdirSync(intermediate).filter(
+    (name) => name === `${file}.ptx` || name === `${file}.compute_${architecture}.ptx`,
+  );
+  const lines = names.flatMap((name) => readFileSync(join(intermediate, name), 'utf8').split('\n'));
+  const count = lines.filter((line) => instruction.test(line)).length;
+  console.log(`${names.join(', ') || file}, compute_${architecture}: ${count} lines with ${instruction.source}`);
+  if (count === 0) problems.push(`the PTX of ${file} for compute_${architecture} has no ${instruction.source}`);
+}
+
+function checkSize() {
+  const sections = execFileSync('size', ['-A', join(root, folder, 'Release/instaseg.node')], { encoding: 'utf8' });
+  const bytes = Number(/^\.nv_fatbin\s+(\d+)/m.exec(sections)?.[1] ?? 0);
+  console.log(`kernels for ${architectures.join(', ')}: ${(bytes / 1e6).toFixed(1)} MB`);
+  if (bytes === 0 || bytes > MAX_CUDA_BYTES)
+    problems.push(`${bytes} bytes of kernels; at most ${MAX_CUDA_BYTES} are wanted`);
 }
 
 function demangle(kernels) {
@@ -160,7 +151,7 @@ function table(kernels) {
     rows.get(key).by[each.architecture] = each;
   }
   const version = /release ([\d.]+)/.exec(execFileSync('nvcc', ['--version'], { encoding: 'utf8' }))?.[1];
-  const head = architectures.map((name) => ` sm_${name}: registers | shared | spills |`).join('');
+  const head = TABLE_OF.map((name) => ` sm_${name}: registers | shared | spills |`).join('');
   const lines = [
     '# What the kernels take',
     '',
@@ -168,10 +159,10 @@ function table(kernels) {
     'reports them. Dynamic shared memory is chosen at the launch and not in it. Written by `npm run cuda:resources`.',
     '',
     `| file | kernel |${head}`,
-    `| --- | --- |${architectures.map(() => ' ---: | ---: | ---: |').join('')}`,
+    `| --- | --- |${TABLE_OF.map(() => ' ---: | ---: | ---: |').join('')}`,
   ];
   for (const { file, kernel, by } of rows.values()) {
-    const cells = architectures.map((name) => {
+    const cells = TABLE_OF.map((name) => {
       const one = by[name];
       return one ? ` ${one.registers} | ${one.shared} | ${one.spills} |` : ' | | |';
     });
@@ -181,17 +172,20 @@ function table(kernels) {
 }
 
 const started = Date.now();
-const kernels = (await inParallel(files.map((file) => () => compile(file)))).flat();
-await inParallel(INSTRUCTIONS.map((each) => () => checkInstructions(each)));
+build();
+console.log(`built in ${((Date.now() - started) / 1000).toFixed(0)} s`);
+const kernels = readLogs();
+INSTRUCTIONS.forEach(checkInstructions);
+checkSize();
 demangle(kernels);
-for (const architecture of architectures) {
+for (const architecture of new Set(kernels.map((each) => each.architecture))) {
   const mine = kernels.filter((each) => each.architecture === architecture);
   const spilling = mine.filter(({ spills }) => spills > 0);
   console.log(`sm_${architecture}: ${mine.length} kernels, ${spilling.length} with spills`);
   for (const each of spilling) console.log(`  ${each.file} ${each.kernel}: ${each.spills} bytes`);
 }
 if (values.table) writeFileSync(join(root, values.table), table(kernels));
-rmSync(scratch, { recursive: true });
-console.log(`${files.length} files in ${((Date.now() - started) / 1000).toFixed(0)} s`);
+const { code } = await runTests(TESTS, { INSTASEG_ADDON: join(root, folder, 'Release/instaseg.node') });
+if (code) problems.push('tests fail with this build');
 for (const problem of problems) console.error(`\nPROBLEM: ${problem}`);
 process.exit(problems.length ? 1 : 0);
