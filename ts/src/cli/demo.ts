@@ -1,9 +1,10 @@
 /** instaseg demo: the small networks that ship with the package, on drawn scenes that neither was trained on. */
 import { mkdir, readdir } from 'node:fs/promises';
 import { join, parse } from 'node:path';
-import { InstasegError, load, type InstanceSegmenter } from '../index.js';
+import { InstasegError, load, type InstanceSegmenter, type LoadOptions } from '../index.js';
 import { EXIT, step, type ExitCode } from './exit.js';
 import { openJson } from './json-output.js';
+import { deviceOption } from './options.js';
 import type { AddCommand, Context } from './program.js';
 import { formatResult } from './result-table.js';
 import { TRAINED_WEIGHTS } from './segment.js';
@@ -20,6 +21,10 @@ const NETWORKS = [
 /** On the class score, which YOLACT++ multiplies by the mask's predicted IoU afterwards: its column shows less. */
 const SCORE_THRESHOLD = 0.5;
 
+interface DemoFlags extends Pick<LoadOptions, 'device'> {
+  readonly out: string;
+}
+
 type Network = (typeof NETWORKS)[number];
 
 export const addDemoCommand: AddCommand = (program, context, done) => {
@@ -28,19 +33,20 @@ export const addDemoCommand: AddCommand = (program, context, done) => {
     .summary('try it out: two small networks on drawn scenes, no download')
     .description('Try it out: segment drawn scenes with the two small networks of the package. Nothing is downloaded.')
     .option('--out <dir>', 'folder for the drawings and JSON of each network', 'instaseg-demo')
+    .addOption(deviceOption())
     .option('--verbose', "show times, and errors' stacks")
-    .action(async ({ out }: { out: string }) => done(await demo(out, context)));
+    .action(async (flags: DemoFlags) => done(await demo(flags, context)));
 };
 
-async function demo(folder: string, context: Context): Promise<ExitCode> {
+async function demo({ out: folder, device }: DemoFlags, context: Context): Promise<ExitCode> {
   const { terminal, signal } = context;
   const files = (await step(EXIT.failed, readdir(SCENES))).filter((name) => name.endsWith('.jpg')).toSorted();
   const scenes = files.map((name) => join(SCENES, name));
   let where = '';
   for (const network of NETWORKS) {
-    const model = await step(EXIT.model, load(network.name, { signal }));
+    const model = await step(EXIT.model, load(network.name, { device, signal }));
     try {
-      where = `on ${model.device} (${model.deviceInfo.threads} threads, ${model.deviceInfo.isa})`;
+      where = `on ${placeOf(model)}`;
       await segmentScenes(network, model, scenes, folder, context);
     } finally {
       await model.dispose();
@@ -55,6 +61,11 @@ ${TRAINED_WEIGHTS}
 Then: instaseg segment photo.jpg --weights FILE_OR_NAME --overlay drawn.png`);
   return EXIT.ok;
 }
+
+const placeOf = ({ device, deviceInfo: { threads, isa, fallbackReason } }: InstanceSegmenter): string =>
+  device === 'cpu'
+    ? `the CPU (${threads} threads, ${isa}${fallbackReason === undefined ? '' : `; no GPU: ${fallbackReason}`})`
+    : device;
 
 const written = ({ name, title }: Network, folder: string): string[][] => [
   [join(folder, name, '*.png'), `the scenes with ${title}'s masks`],
