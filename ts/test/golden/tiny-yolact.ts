@@ -11,7 +11,7 @@ const LISTS = path.resolve(__dirname, '../../../ts/test/weights/yolact-tensors.j
 export type TinyYolact = 'yolact_resnet50' | 'yolact_darknet53' | 'yolact_plus_resnet50';
 
 /** The model of that name with a few channels and blocks; `yolact_resnet50` is the other ResNet without what ++ adds. */
-function tinyConfig(model: TinyYolact, numClasses: number): YolactConfig {
+function tinyConfig(model: TinyYolact, numClasses: number, channels: number): YolactConfig {
   const lists = JSON.parse(readFileSync(LISTS, 'utf8')) as { models: Record<string, Record<string, number[]>> };
   const name = model === 'yolact_resnet50' ? 'yolact_plus_resnet50' : model;
   const shapes = Object.entries(lists.models[name]!).map(([tensor, shape]) => [tensor, { shape }] as const);
@@ -26,20 +26,25 @@ function tinyConfig(model: TinyYolact, numClasses: number): YolactConfig {
         ? {
             ...backbone,
             blocks: [1, 2, 1, 1],
-            stem: 8,
+            stem: channels / 2,
             widths: [8, 8, 8, 8],
             outputs: [16, 16, 16, 16],
             deformable: [[false], [!plain, !plain], [!plain], [!plain]],
           }
         : { ...backbone, blocks: [1, 1, 2, 1, 1], stem: 8, widths: [8, 8, 8, 8, 8], outputs: [16, 16, 16, 16, 16] },
-    fpn: { ...full.fpn, channels: 16 },
+    fpn: { ...full.fpn, channels },
     protonet: {
       ...protonet,
       layers: protonet.layers.map((layer) =>
-        layer.kind === 'conv' ? { ...layer, channels: layer.kernel === 1 ? 8 : 16 } : layer,
+        layer.kind === 'conv' ? { ...layer, channels: layer.kernel === 1 ? 8 : channels } : layer,
       ),
     },
-    head: { ...full.head, upfeature: [16], coefficients: 8, anchorsPerCell: plain ? 3 : full.head.anchorsPerCell },
+    head: {
+      ...full.head,
+      upfeature: [channels],
+      coefficients: 8,
+      anchorsPerCell: plain ? 3 : full.head.anchorsPerCell,
+    },
     mask: { ...full.mask, rescore: plain ? null : { convs: [4, 4, 4, 4, 4] } },
   };
 }
@@ -56,7 +61,10 @@ const RULES: readonly SeededRule[] = [
   ['maskiou_net\\.maskiou_net\\.10', 0.7, 0.3],
 ];
 
-/** Writes one, without metadata, as PyTorch's files are. The background counts as a class. */
-export async function writeTinyYolact(file: string, model: TinyYolact, numClasses = 81): Promise<void> {
-  await writeSafetensors(file, seededWeights(yolactTensors(tinyConfig(model, numClasses)), 3, RULES));
+/**
+ * Writes one, without metadata, as PyTorch's files are. The background counts as a class; `channels` are those of the
+ * FPN, the head and the protonet.
+ */
+export async function writeTinyYolact(file: string, model: TinyYolact, numClasses = 81, channels = 16): Promise<void> {
+  await writeSafetensors(file, seededWeights(yolactTensors(tinyConfig(model, numClasses, channels)), 3, RULES));
 }
