@@ -83,7 +83,7 @@ stage_golden() {
 
 stage_models() { INSTASEG_TEST_DEVICE=$device node scripts/test.mjs 'dist/test/models/device*.test.js'; }
 
-stage_nms() { INSTASEG_TEST_DEVICE=$device INSTASEG_NMS_CASES=10000 node scripts/test.mjs 'dist/test/ops/nms-random.test.js'; }
+stage_nms() { INSTASEG_TEST_DEVICE=$device INSTASEG_NMS_CASES=10000 node scripts/test.mjs 'dist/test/ops/nms.test.js'; }
 
 sanitize() {
   have compute-sanitizer || { echo "compute-sanitizer is not here: nothing was checked"; return 0; }

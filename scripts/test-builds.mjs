@@ -50,6 +50,11 @@ export function buildSanitized() {
   };
 }
 
+/** The emulated CUDA device alone: the quickest one. */
+export function buildEmulated() {
+  return build('build-emulated', ['INSTASEG_CUDA_EMULATED=ON']);
+}
+
 /** The emulated CUDA device with its race detector, without sanitizers. */
 export function buildRaceDetector() {
   return build('build-races', ['INSTASEG_CUDA_EMULATED=ON', 'INSTASEG_EMULATION_RACES=ON']);

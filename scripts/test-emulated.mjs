@@ -1,33 +1,43 @@
 // `npm run test:emulated`: the CUDA kernels on the emulated device. The emulator's own tests first; then the tests of the
-// ops under AddressSanitizer and UndefinedBehaviorSanitizer, under three schedules of threads, and those of the models
-// under one. `-- --races` runs them on the race detector instead, without sanitizers. Other arguments are patterns of
-// test files in place of all ops (`-- dist/test/ops/nms.test.js`); INSTASEG_EMULATION_SEED=n runs that schedule alone.
+// ops under AddressSanitizer and UndefinedBehaviorSanitizer, under three schedules of threads, and those of the device and
+// of the models under one.
+//
+//   -- --plain   the same without sanitizers, under one schedule, with 10,000 random cases of NMS and the reference cases of
+//                the ops (of ../shared/reference where it is there, and of ts/test/fixtures)
+//   -- --races   the same on the race detector, without sanitizers, under one schedule
+//
+// Other arguments are patterns of test files in place of all (`-- dist/test/ops/nms.test.js`);
+// INSTASEG_EMULATION_SEED=n runs that schedule alone.
 import { existsSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { printCounts, runTests } from './run-tests.mjs';
-import { buildRaceDetector, buildSanitized, root, run } from './test-builds.mjs';
+import { buildEmulated, buildRaceDetector, buildSanitized, root, run } from './test-builds.mjs';
 
 const args = process.argv.slice(2);
-const races = args.includes('--races');
-const patterns = args.filter((arg) => arg !== '--races');
+const mode = args.includes('--races') ? 'races' : args.includes('--plain') ? 'plain' : 'sanitized';
+const patterns = args.filter((arg) => arg !== '--races' && arg !== '--plain');
 const wanted = process.env['INSTASEG_EMULATION_SEED'];
-const seeds = wanted ? [wanted] : races ? ['1'] : ['1', '2', '3'];
-const ops = patterns.length ? patterns : ['dist/test/ops/**/*.test.js'];
-const MODELS = 'dist/test/models/device.test.js';
-const models = patterns.length || !existsSync(join(root, MODELS)) ? [] : [[MODELS, seeds[0]]];
+const seeds = wanted ? [wanted] : mode === 'sanitized' ? ['1', '2', '3'] : ['1'];
+const OPS = ['dist/test/ops/**/*.test.js'];
+const ONCE = ['dist/test/runtime/{cuda,exit,addon}.test.js', 'dist/test/models/device.test.js'];
+const plans = patterns.length
+  ? seeds.map((seed) => [patterns, seed])
+  : [...seeds.map((seed) => [OPS, seed]), [ONCE, seeds[0]]];
 
-const { selftest, env } = races ? buildRaceDetector() : buildSanitized();
+const build = { races: buildRaceDetector, plain: buildEmulated, sanitized: buildSanitized }[mode];
+const { selftest, env } = build();
+if (mode === 'plain') env['INSTASEG_NMS_CASES'] = '10000';
 // Its children are to be loaded as it is: the sanitizers are part of the program.
 for (const seed of seeds) run(selftest, [], { INSTASEG_EMULATION_SEED: seed });
 
 const total = { passed: 0, failed: 0, skipped: 0 };
 let code = 0;
-for (const [pattern, seed] of [...seeds.map((each) => [ops, each]), ...models]) {
+for (const [pattern, seed] of plans) {
   const started = Date.now();
-  console.log(`schedule ${seed}: ${[pattern].flat().join(' ')}`);
+  console.log(`schedule ${seed}: ${pattern.join(' ')}`);
   // One test of a file after the other: each has a device of its own, with a stack for every thread of a block.
-  const result = await runTests(['--serial', '--concurrency', String(availableParallelism()), ...[pattern].flat()], {
+  const result = await runTests(['--serial', '--concurrency', String(availableParallelism()), ...pattern], {
     ...env,
     INSTASEG_TEST_DEVICE: 'cuda-emulated',
     INSTASEG_EMULATION_SEED: seed,
@@ -35,6 +45,13 @@ for (const [pattern, seed] of [...seeds.map((each) => [ops, each]), ...models]) 
   console.log(`${((Date.now() - started) / 1000).toFixed(0)} s`);
   for (const key of Object.keys(total)) total[key] += result[key];
   code ||= result.code;
+}
+if (mode === 'plain' && patterns.length === 0) {
+  for (const folder of ['../shared/reference/ops', 'ts/test/fixtures']) {
+    if (existsSync(join(root, folder)))
+      run(process.execPath, ['dist/test/golden/main.js', folder, '--device', 'cuda-emulated'], env);
+    else console.log(`skipped  ${folder} is not here`);
+  }
 }
 printCounts(total);
 process.exit(code);

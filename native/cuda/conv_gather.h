@@ -11,12 +11,6 @@
 
 namespace instaseg::cuda {
 
-/// Bytes from the start of a tile to a chunk. Eight rows of the same chunk, as ldmatrix reads them, and eight chunks of
-/// two rows, as they are stored, each cover all banks once.
-__device__ __forceinline__ int tile_offset(int row, int chunk) {
-  return row * kTileBytes + ((chunk ^ ((row >> 1) & 3)) << 4);
-}
-
 /// Position in k of one element: tap and channel. Past the last tap `inside` is false.
 struct TapCursor {
   int channel;

@@ -110,7 +110,8 @@ inline float rounded_to_tf32(float value) {
 }
 
 /// [phase][group][k tile][padded column][64 bytes of k], see GemmProblem; value(group, column, channel, ky, kx) gives a
-/// weight.
+/// weight. Chunks lie as tile_offset puts them, so that any eight columns and more are in memory as the kernels want
+/// them in shared memory.
 template <class T, bool RoundToTf32, class Value>
 std::vector<char> pack_gemm_weights(const Convolution& conv, const Value& value) {
   constexpr DType kType = sizeof(T) == 4 ? DType::f32 : DType::f16;
@@ -121,7 +122,8 @@ std::vector<char> pack_gemm_weights(const Convolution& conv, const Value& value)
     for (const PhaseAxis& x : conv.x) tiles += phase_k_tiles(conv, y, x, kType);
   }
   std::vector<char> packed(static_cast<size_t>(tiles * conv.groups * columns * kTileBytes), 0);
-  T* matrix = reinterpret_cast<T*>(packed.data());
+  constexpr int64_t kChunkValues = 16 / sizeof(T);
+  char* matrix = packed.data();
   for (const PhaseAxis& y : conv.y) {
     for (const PhaseAxis& x : conv.x) {
       const int64_t depth = int64_t{y.taps.count} * x.taps.count * conv.group_channels;
@@ -130,14 +132,16 @@ std::vector<char> pack_gemm_weights(const Convolution& conv, const Value& value)
           const int64_t tap = k / conv.group_channels;
           const int64_t ky = y.kernel_first + tap / x.taps.count * y.kernel_step;
           const int64_t kx = x.kernel_first + tap % x.taps.count * x.kernel_step;
-          T* target = matrix + k / k_values * columns * k_values + k % k_values;
+          char* tile = matrix + k / k_values * columns * kTileBytes;
+          const int chunk = static_cast<int>(k % k_values / kChunkValues);
           for (int64_t column = 0; column < conv.group_columns; ++column) {
             float weight = value(group, column, k % conv.group_channels, ky, kx);
             if constexpr (RoundToTf32) weight = rounded_to_tf32(weight);
-            target[column * k_values] = from_float<T>(weight);
+            T* target = reinterpret_cast<T*>(tile + tile_offset(static_cast<int>(column), chunk));
+            target[k % kChunkValues] = from_float<T>(weight);
           }
         }
-        matrix += phase_k_tiles(conv, y, x, kType) * columns * k_values;
+        matrix += phase_k_tiles(conv, y, x, kType) * columns * kTileBytes;
       }
     }
   }

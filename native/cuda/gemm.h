@@ -24,6 +24,13 @@ inline constexpr int kTileBytes = 64;
 inline constexpr int kColumnAlignment = 32;
 inline constexpr int kMaxPhases = 16;
 
+/// Bytes from the start of a tile, [rows][64 bytes of k] as four chunks of 16 bytes, to a chunk. Chunks are exchanged
+/// so that eight rows of the same chunk, as ldmatrix reads them, and eight chunks of two rows, as they are stored, each
+/// cover all banks once. The pattern repeats after eight rows.
+__host__ __device__ constexpr int tile_offset(int row, int chunk) {
+  return row * kTileBytes + ((chunk ^ ((row >> 1) & 3)) << 4);
+}
+
 inline int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 /// Arithmetic of a product. `simt` is IEEE f32 multiply-adds in ascending order of k whatever the storage type; `mma`
@@ -58,7 +65,7 @@ struct GemmPhase {
 /// The argument of a kernel.
 struct GemmProblem {
   const void* input = nullptr;    // [images, height, width, channels]
-  const void* weights = nullptr;  // [phase][group][k tile][padded_columns][64 bytes of k]
+  const void* weights = nullptr;  // [phase][group][k tile][padded_columns][64 bytes of k], by tile_offset
   void* output = nullptr;         // [images, output_height, output_width, output_channels]
   /// f32 [split][output pixel][output_channels] of a split product.
   float* partial = nullptr;

@@ -234,7 +234,7 @@ class GemmAccumulator<SimtMath<T>, Tile> {
   }
 };
 
-/// Begins to load a tile of packed weights; a thread moves chunks Threads apart.
+/// Begins to load a tile of packed weights, which are packed as they lie there; a thread moves chunks Threads apart.
 template <int Columns, int Threads>
 __device__ __forceinline__ void fetch_weights(char* tile, const char* weights, int first_column, int padded_columns) {
 #pragma unroll
@@ -243,7 +243,7 @@ __device__ __forceinline__ void fetch_weights(char* tile, const char* weights, i
     const int column = index >> 2;
     if (Columns * 4 % Threads != 0 && column >= Columns) break;
     const bool valid = first_column + column < padded_columns;
-    cp_async16(tile + tile_offset(column, index & 3), weights + (valid ? index * 16 : 0), valid);
+    cp_async16(tile + index * 16, weights + (valid ? index * 16 : 0), valid);
   }
 }
 

@@ -66,7 +66,9 @@ void print_summary() {
   const std::lock_guard lock(m.mutex);
   std::string touched;
   for (int device = 0; device < kMaxDevices; ++device) {
-    if (m.touched[device]) touched += (touched.empty() ? "" : ",") + std::to_string(device);
+    if (!m.touched[device]) continue;
+    if (!touched.empty()) touched += ',';
+    touched += std::to_string(device);
   }
   const auto print = [](const char* what, const Handles& handles) {
     std::fprintf(stderr, "\"%s\":{\"made\":%lld,\"left\":%lld},", what, static_cast<long long>(handles.made),
