@@ -67,10 +67,11 @@ stage_sass() {
   have cuobjdump || { echo "cuobjdump is not here: nothing was checked"; return 0; }
   cuobjdump --dump-sass "$INSTASEG_ADDON" | grep -oE '\b(HMMA|HGMMA|QGMMA|LDGSTS|LDSM|UTMALDG)\b' | sort | uniq -c |
     tee "$results/sass.txt"
-  grep -q HMMA "$results/sass.txt"
+  grep -q HMMA "$results/sass.txt" || return 1
+  [ "$(architecture)" != 90a ] || grep -q HGMMA "$results/sass.txt"
 }
 
-stage_ops() { INSTASEG_TEST_DEVICE=$device node scripts/test.mjs 'dist/test/ops/**/*.test.js' 'dist/test/runtime/cuda*.test.js'; }
+stage_ops() { INSTASEG_TEST_DEVICE=$device node scripts/test.mjs 'dist/test/ops/**/*.test.js' 'dist/test/runtime/{cuda,exit,addon}.test.js'; }
 
 stage_golden() {
   local folder=$work/reference

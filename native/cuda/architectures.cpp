@@ -18,7 +18,7 @@ bool architecture_supported(int compute_capability) {
 bool architecture_supported(const std::string& architectures, int compute_capability) {
   std::istringstream list(architectures);
   std::string entry;
-  while (std::getline(list, entry, ';')) {
+  while (list >> entry) {
     size_t digits = 0;
     const int architecture = std::stoi(entry, &digits);
     const std::string suffix = entry.substr(digits);

@@ -5,7 +5,7 @@
 
 namespace instaseg::cuda {
 
-/// INSTASEG_CUDA_ARCHITECTURES as compiled, for example "75;80;90a;100;120;90-virtual".
+/// INSTASEG_CUDA_ARCHITECTURES as compiled, for example "75-real 80-real 90a-real 90-virtual".
 const char* compiled_architectures();
 
 /// Whether this build has code for a GPU of compute capability 10 * major + minor: machine code of the same major
