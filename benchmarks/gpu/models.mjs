@@ -35,7 +35,6 @@ const MODELS = [
     ],
   },
   {
-    // Not in torchvision: PyTorch has nothing to compare it with here.
     name: 'yolact_plus_resnet50',
     list: 'yolact-tensors.json',
     image: [550, 550],

@@ -112,7 +112,7 @@ if (report.models) {
     table(['Model', 'Mode', 'Median', 'Fastest'], rows),
   );
   if (report.torchModels?.compared)
-    lines.push('', `f32 detections against torchvision's: ${JSON.stringify(report.torchModels.compared)}`);
+    lines.push('', `f32 detections against PyTorch's: ${JSON.stringify(report.torchModels.compared)}`);
 }
 writeFileSync(join(options.results, 'gpu-check.json'), JSON.stringify(report, null, 1));
 writeFileSync(join(options.results, 'gpu-check.md'), `${lines.join('\n')}\n`);
