@@ -46,6 +46,7 @@ class ConvGather {
 
  public:
   static constexpr int kTileElements = kTileBytes / static_cast<int>(sizeof(T));
+  static constexpr bool kManyRegisters = false;
   struct Arguments {};
 
   /// For rows [first_row, first_row + Rows) and k from tile `k_tile` on.

@@ -32,6 +32,8 @@ class DeformGather {
  public:
   static constexpr int kTileElements = kTileBytes / static_cast<int>(sizeof(T));
   using Arguments = DeformOffsets;
+  /// Coordinates and corners of samples; see resident_blocks().
+  static constexpr bool kManyRegisters = true;
 
   __device__ __forceinline__ DeformGather(const GemmProblem& problem, const GemmPhase& phase,
                                           const DeformOffsets& offsets, int group, int first_row, int k_tile)

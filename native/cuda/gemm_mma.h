@@ -323,14 +323,15 @@ __device__ __forceinline__ void store_tile(const GemmProblem& problem, const Gem
   }
 }
 
-// Arithmetic that keeps operands in many registers gets those of a second block where sums alone take 64, or operands
-// come eight at a time.
-template <class Math, class Tile>
+// Arithmetic that keeps operands in many registers gets those of a second block where sums alone take 64, where operands
+// come eight at a time, or where the gathering of rows takes many too.
+template <class Math, class Tile, class Gather>
 constexpr int resident_blocks() {
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 800
   if (Tile::kSharedBytes > 32 * 1024) return 1;  // of the 64 KiB of sm_75
 #endif
-  const bool many = Tile::kDown * Tile::kAcross >= 16 || sizeof(typename Math::Storage) == 2;
+  const bool many = Tile::kDown * Tile::kAcross >= 16 || sizeof(typename Math::Storage) == 2 ||
+                    Gather::kManyRegisters;
   return Math::kManyOperands && many ? 1 : Tile::kResident;
 }
 
@@ -381,7 +382,7 @@ struct BlockPlace {
 };
 
 template <class Math, class Tile, class Gather>
-__global__ void __launch_bounds__(Tile::kThreads, resident_blocks<Math, Tile>())
+__global__ void __launch_bounds__(Tile::kThreads, resident_blocks<Math, Tile, Gather>())
     gemm_kernel(const GemmProblem problem, const typename Gather::Arguments arguments) {
 #ifdef __CUDA_ARCH__
   constexpr bool kCompiled = __CUDA_ARCH__ >= Math::kLeastArch;
