@@ -72,6 +72,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   export_class("Constant", data->constant_class, ConstantClass::define(env));
   export_class("Graph", data->graph_class, GraphClass::define(env));
   export_class("Plan", data->plan_class, PlanClass::define(env));
+  exports.Set("version", INSTASEG_VERSION);
   exports.Set("cpuInfo", Napi::Function::New<cpu_info>(env));
   exports.Set("accelerator", Napi::Function::New<accelerator_info>(env));
   exports.Set("kernels", Napi::Function::New<kernels>(env));
