@@ -1,9 +1,7 @@
 /**
- * Loads the native addon and types its whole surface. Nothing else in the package touches the addon directly.
+ * The native addon, and the types of its whole surface. Nothing else in the package touches the addon directly.
  */
-import { createRequire } from 'node:module';
-import { join } from 'node:path';
-import nodeGypBuild = require('node-gyp-build');
+import { loadAddonFile, type AddonFile, type BundledAddon } from './addon-file.js';
 import { InstasegError, type ErrorCode } from './errors.js';
 import type { DType } from './tensor.js';
 
@@ -90,6 +88,8 @@ export interface NativeAccelerator {
 }
 
 export interface NativeAddon {
+  /** Of the package that it was compiled from. */
+  readonly version: string;
   Device: new (options: {
     kind: 'cpu' | 'cuda';
     index?: number;
@@ -105,31 +105,23 @@ export interface NativeAddon {
   kernels(): KernelRow[];
 }
 
-/** The package's root: two folders above dist/src. */
-const PACKAGE_ROOT = join(__dirname, '..', '..', '..');
+let bundled: BundledAddon | undefined;
+let loaded: (AddonFile & { readonly exports: NativeAddon }) | undefined;
 
-function load(): NativeAddon {
-  // Another build of the addon, for tests (sanitizers).
-  const path = process.env['INSTASEG_ADDON'];
-  try {
-    return (path ? createRequire(__filename)(path) : nodeGypBuild(PACKAGE_ROOT)) as NativeAddon;
-  } catch (cause) {
-    throw new InstasegError(
-      'ERR_ADDON',
-      `The native addon could not be loaded for ${process.platform}-${process.arch} (Node ${process.version}). ` +
-        `In a clone run "npm run build:native" (needs cmake and a C++20 compiler); in a project reinstall instaseg. ` +
-        `Cause: ${cause instanceof Error ? cause.message.split('\n')[0] : String(cause)}`,
-      { cause },
-    );
-  }
+/** For the entries of single platforms: how to load the addon, in the place of looking for its file. */
+export function provideAddon(provided: BundledAddon): void {
+  bundled = provided;
 }
 
-let loaded: NativeAddon | undefined;
-
-/** The addon, loaded on first use, so that importing the package does nothing. Throws ERR_ADDON. */
-export function addon(): NativeAddon {
-  loaded ??= load();
+/** The addon and where it came from, loaded on first use, so that importing the package does nothing. */
+export function addonFile(): AddonFile & { readonly exports: NativeAddon } {
+  loaded ??= loadAddonFile(bundled) as AddonFile & { readonly exports: NativeAddon };
   return loaded;
+}
+
+/** The addon. Throws ERR_ADDON. */
+export function addon(): NativeAddon {
+  return addonFile().exports;
 }
 
 /** An error of native code as InstasegError; its stack is that of `at`, the public function that was called. */

@@ -2,6 +2,7 @@
 import { addon, awaitNative, callNative, type KernelRow, type NativeDevice } from './addon.js';
 import { InstasegError } from './errors.js';
 import { Constant, Recording, requireInputSpec, withRecording, type InputSpec, type SymbolicTensor } from './graph.js';
+import { isMusl } from './platform.js';
 import { collectOutputs, Plan, type ResultOf, type RunOptions, type SymbolicResult } from './plan.js';
 import { DTYPES, requireShape, type DType } from './tensor.js';
 import { invalid, requireInteger, requireOneOf, requireSignal } from './validate.js';
@@ -57,7 +58,10 @@ export interface DeviceInfo {
   readonly memory?: number;
 }
 
-const NO_CUDA = 'this build of instaseg has no CUDA backend';
+const noCuda = (): string =>
+  isMusl()
+    ? "CUDA needs glibc, which NVIDIA's driver is made for; this system has musl"
+    : 'this build of instaseg has no CUDA backend';
 
 /** Every device that could be meant, available or not. Opens none. */
 export function listDevices(): DeviceInfo[] {
@@ -68,7 +72,7 @@ export function listDevices(): DeviceInfo[] {
 
 function listGpus(): DeviceInfo[] {
   const accelerator = addon().accelerator();
-  if (!accelerator) return [{ name: 'cuda', description: 'NVIDIA GPU', available: false, reason: NO_CUDA }];
+  if (!accelerator) return [{ name: 'cuda', description: 'NVIDIA GPU', available: false, reason: noCuda() }];
   const { name, description, reason, devices } = accelerator;
   if (reason !== undefined || devices.length === 0) {
     return [{ name, description, available: false, reason: reason ?? 'there is no GPU' }];
@@ -279,11 +283,11 @@ function choose(name: DeviceName): Choice {
     const gpu =
       accelerator?.name === 'cuda' ? accelerator.devices.find(({ reason }) => reason === undefined) : undefined;
     if (gpu) return { name: `cuda:${gpu.index}`, index: gpu.index };
-    return { name: 'cpu', fallbackReason: accelerator?.reason ?? accelerator?.devices[0]?.reason ?? NO_CUDA };
+    return { name: 'cpu', fallbackReason: accelerator?.reason ?? accelerator?.devices[0]?.reason ?? noCuda() };
   }
   const emulated = name.startsWith('cuda-emulated');
   if (accelerator?.name !== (emulated ? 'cuda-emulated' : 'cuda')) {
-    const reason = emulated ? 'it exists in test builds only' : NO_CUDA;
+    const reason = emulated ? 'it exists in test builds only' : noCuda();
     throw new InstasegError('ERR_DEVICE_UNAVAILABLE', `${name} is not available: ${reason}`);
   }
   const index = Number(/\d+$/.exec(name)?.[0] ?? 0);

@@ -1,5 +1,7 @@
 declare module 'node-gyp-build' {
-  /** Loads the package's .node from build/Release or prebuilds/. */
-  function load(packageRoot: string): unknown;
-  export = load;
+  const nodeGypBuild: {
+    /** The path of the package's .node in build/Release or prebuilds/. Throws where there is none. */
+    resolve(packageRoot: string): string;
+  };
+  export = nodeGypBuild;
 }
