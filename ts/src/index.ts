@@ -1,5 +1,6 @@
 /** instaseg's public API. Importing it loads nothing native; the addon is loaded on first use. */
 export { InstasegError, type ErrorCode } from './runtime/errors.js';
+export { version } from './runtime/version.js';
 
 // Models.
 export { load, type LoadOptions } from './models/load.js';
@@ -83,6 +84,8 @@ export {
   type DeviceOptions,
   type MemoryStats,
 } from './runtime/device.js';
+export { diagnostics, type AddonReport, type CacheReport, type Diagnostics } from './diagnostics/diagnostics.js';
+export type { MemoryReport, ProcessorReport, SystemReport } from './diagnostics/system.js';
 export * as ops from './ops/index.js';
 
 // For tests and demonstrations: models of random, reproducible weights, whose detections mean nothing.

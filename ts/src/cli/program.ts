@@ -1,10 +1,11 @@
 /** The program: its commands, and how each ends. */
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { Command, CommanderError } from 'commander';
+import { version } from '../index.js';
+import { addBuildCommand } from './build.js';
 import { addConvertCommand } from './convert.js';
 import { addDemoCommand } from './demo.js';
 import { addDevicesCommand } from './devices.js';
+import { addDoctorCommand } from './doctor.js';
 import { addEvalCommand } from './eval.js';
 import { CommandFailure, EXIT, type ExitCode } from './exit.js';
 import { addInspectCommand } from './inspect.js';
@@ -22,12 +23,14 @@ Examples:
   $ instaseg inspect yolact_plus_resnet50_54_800000.pth
   $ instaseg eval --annotations instances_val2017.json --images val2017 --weights mask.safetensors
   $ instaseg devices
+  $ instaseg doctor                                        what an issue report needs
 
 Exit codes:
   0    everything worked
   1    an image failed (the others were processed nevertheless), or a result could not be written
   2    wrong usage
-  3    the model could not be downloaded, loaded or converted, or its device is not available
+  3    the model could not be downloaded, loaded or converted, or its device is not available;
+       doctor: the native addon or sharp could not be loaded
   130  interrupted`;
 
 /** What commands share. */
@@ -46,6 +49,8 @@ const COMMANDS: readonly AddCommand[] = [
   addInspectCommand,
   addEvalCommand,
   addDevicesCommand,
+  addDoctorCommand,
+  addBuildCommand,
   addDemoCommand,
 ];
 
@@ -54,7 +59,7 @@ export async function run(args: readonly string[], terminal: Terminal, signal: A
   let exitCode: ExitCode = EXIT.ok;
   const program = new Command('instaseg')
     .description('Instance segmentation: masks of the objects in photographs')
-    .version(packageVersion(), '-V, --version')
+    .version(version, '-V, --version')
     .addHelpText('after', HELP)
     .showHelpAfterError('(--help shows how it is used)')
     .exitOverride()
@@ -76,9 +81,4 @@ export async function run(args: readonly string[], terminal: Terminal, signal: A
     terminal.report(error instanceof CommandFailure ? error.cause : error);
     return error instanceof CommandFailure ? error.exitCode : EXIT.failed;
   }
-}
-
-function packageVersion(): string {
-  const manifest = readFileSync(join(__dirname, '../../../package.json'), 'utf8');
-  return (JSON.parse(manifest) as { version: string }).version;
 }
