@@ -77,4 +77,28 @@ export default tseslint.config(
       },
     },
   },
+  {
+    files: ['scripts/install/projects/**/*.cjs', 'scripts/install/projects/**/*.js'],
+    languageOptions: {
+      sourceType: 'commonjs',
+      globals: {
+        ...Object.fromEntries(
+          [
+            'require',
+            'module',
+            'process',
+            'console',
+            'Buffer',
+            'setTimeout',
+            'setImmediate',
+            '__dirname',
+            '__filename',
+          ].map((name) => [name, 'readonly']),
+        ),
+        ...Object.fromEntries(
+          ['describe', 'test', 'expect', 'beforeAll', 'afterAll'].map((name) => [name, 'readonly']),
+        ),
+      },
+    },
+  },
 );
