@@ -7,7 +7,6 @@ import { provideAddon } from './runtime/addon.js';
 provideAddon({
   path: 'prebuilds/linux-x64/instaseg.glibc.node, as instaseg/linux-x64 requires it',
   // From dist/src.
-  // eslint-disable-next-line @typescript-eslint/no-require-imports
   require: () => require('../../prebuilds/linux-x64/instaseg.glibc.node') as unknown,
 });
 

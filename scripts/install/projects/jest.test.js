@@ -21,6 +21,8 @@ describe('in a realm of its own', () => {
     const inArray = await model.segment(new Uint8Array(readFileSync(scene)), options);
     expect(inBuffer.instances).toHaveLength(expected.length);
     expect(inArray.instances.map(({ score }) => score)).toEqual(inBuffer.instances.map(({ score }) => score));
+    expect((await inArray.overlay().toBuffer()).length).toBeGreaterThan(1000);
+    expect((await inArray.instances[0].mask.cutout(scene)).length).toBeGreaterThan(100);
     const raw = { data: new Uint8Array(64 * 48 * 3).fill(128), width: 64, height: 48, channels: 3 };
     expect((await model.segment(raw)).instances).toBeDefined();
   });

@@ -1,4 +1,5 @@
 import { InstasegError } from '../runtime/errors.js';
+import type * as Decoding from '../image/decode.js';
 import type { ImageInput } from '../image/input.js';
 import { loadSharp } from '../image/sharp.js';
 import {
@@ -100,7 +101,7 @@ export class Mask {
    * when the mask is empty and there is nothing to crop to; with ERR_IMAGE or ERR_FILE when it cannot be decoded.
    */
   async cutout(image: ImageInput, options: { crop?: boolean } = {}): Promise<Buffer> {
-    const { decodeImage, toBytes } = await import('../image/decode.js');
+    const { decodeImage, toBytes } = require('../image/decode.js') as typeof Decoding;
     const decoded = await decodeImage(image);
     if (decoded.width !== this.width || decoded.height !== this.height)
       throw new InstasegError(

@@ -1,4 +1,5 @@
 import type { DecodedImage } from '../image/decode.js';
+import type * as Drawing from '../image/overlay.js';
 import type { Overlay, OverlayOptions } from '../image/overlay.js';
 import type { Mask } from '../masks/mask.js';
 import { InstasegError } from '../runtime/errors.js';
@@ -82,11 +83,11 @@ export class SegmentationResult {
       throw new InstasegError('ERR_ARGUMENT', 'masks of another size than the image cannot be drawn over it');
     }
     const toBuffer: Overlay['toBuffer'] = async (format = 'png') => {
-      const { drawOverlay, encodeImage } = await import('../image/overlay.js');
+      const { drawOverlay, encodeImage } = require('../image/overlay.js') as typeof Drawing;
       return encodeImage(drawOverlay(image, instances, options), image.width, image.height, format);
     };
     const toFile: Overlay['toFile'] = async (path) => {
-      const { formatOfPath, writeImage } = await import('../image/overlay.js');
+      const { formatOfPath, writeImage } = require('../image/overlay.js') as typeof Drawing;
       await writeImage(path, await toBuffer(formatOfPath(path)));
     };
     return { toBuffer, toFile };

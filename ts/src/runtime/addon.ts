@@ -1,6 +1,7 @@
 /**
  * The native addon, and the types of its whole surface. Nothing else in the package touches the addon directly.
  */
+import { types } from 'node:util';
 import { loadAddonFile, type AddonFile, type BundledAddon } from './addon-file.js';
 import { InstasegError, type ErrorCode } from './errors.js';
 import type { DType } from './tensor.js';
@@ -126,7 +127,8 @@ export function addon(): NativeAddon {
 
 /** An error of native code as InstasegError; its stack is that of `at`, the public function that was called. */
 export function fromNative(error: unknown, at?: (...args: never[]) => unknown): unknown {
-  if (!(error instanceof Error) || error instanceof InstasegError || !('code' in error)) return error;
+  // Not instanceof Error: in Jest the addon's errors are of another realm than this code's.
+  if (!types.isNativeError(error) || error instanceof InstasegError || !('code' in error)) return error;
   const wrapped = new InstasegError(error.code as ErrorCode, error.message);
   if (at) Error.captureStackTrace(wrapped, at);
   return wrapped;

@@ -1,5 +1,6 @@
 import { type FileHandle, open, stat } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
+import { types } from 'node:util';
 import { InstasegError } from '../runtime/errors.js';
 import { checkpointError } from './tensor-info.js';
 
@@ -35,9 +36,9 @@ export function toPath(path: string | URL): string {
   throw new InstasegError('ERR_ARGUMENT', `Expected a file path or a file: URL for path, received ${received}`);
 }
 
-/** An error of the operating system, as Node.js reports it. */
+/** An error of the operating system, as Node.js reports it; in Jest it is of another realm than this code. */
 export const isErrno = (error: unknown): error is NodeJS.ErrnoException =>
-  error instanceof Error && 'code' in error && 'syscall' in error;
+  types.isNativeError(error) && 'code' in error && 'syscall' in error;
 
 function fileError(path: string, error: unknown): InstasegError {
   const code = (error as NodeJS.ErrnoException).code;

@@ -1,4 +1,6 @@
 /** GET over HTTP: redirects, the environment's proxies, time limits. */
+import type * as ProxyFromEnv from 'proxy-from-env';
+import type * as Undici from 'undici';
 import type { Dispatcher } from 'undici';
 import { InstasegError } from '../../runtime/errors.js';
 
@@ -78,8 +80,8 @@ async function getOnce(
 ): Promise<Omit<HttpAnswer, 'linked'>> {
   signal.throwIfAborted();
   // Loaded here, since most processes never download anything.
-  const { request } = await import('undici');
-  const { dispatcher, proxy } = await connect(url, timeout);
+  const { request } = require('undici') as typeof Undici;
+  const { dispatcher, proxy } = connect(url, timeout);
   const close = (): Promise<void> => dispatcher.destroy();
   const via = proxy === '' ? '' : ` (through the proxy ${new URL(proxy).host})`;
   const explain = (error: unknown): unknown => {
@@ -112,9 +114,9 @@ async function getOnce(
 }
 
 /** A connection of its own for each address: downloads are few and long. */
-async function connect(url: URL, timeout: number): Promise<{ dispatcher: Dispatcher; proxy: string }> {
-  const { Agent, ProxyAgent } = await import('undici');
-  const { getProxyForUrl } = await import('proxy-from-env');
+function connect(url: URL, timeout: number): { dispatcher: Dispatcher; proxy: string } {
+  const { Agent, ProxyAgent } = require('undici') as typeof Undici;
+  const { getProxyForUrl } = require('proxy-from-env') as typeof ProxyFromEnv;
   const proxy = getProxyForUrl(url);
   if (proxy === '') return { dispatcher: new Agent({ connect: { timeout } }), proxy };
   const parsed = URL.canParse(proxy) ? new URL(proxy) : undefined;
