@@ -27,7 +27,8 @@ export class Sandbox {
     symlinkSync(process.execPath, join(this.bin, 'node'));
     symlinkSync(join(npm, 'npm-cli.js'), join(this.bin, 'npm'));
     symlinkSync(join(npm, 'npx-cli.js'), join(this.bin, 'npx'));
-    symlinkSync('/bin/sh', join(this.bin, 'sh'));
+    // What the shell scripts of pnpm's node_modules/.bin call.
+    for (const name of ['sh', 'sed', 'dirname', 'uname']) symlinkSync(which(name), join(this.bin, name));
     for (const name of DECOYS) {
       writeFileSync(join(this.bin, name), `#!/bin/sh\necho "${name} $*" >>'${this.notes}'\nexit 1\n`);
       chmodSync(join(this.bin, name), 0o755);

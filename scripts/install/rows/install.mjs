@@ -1,10 +1,13 @@
 // Installing with npm, pnpm and yarn, and what is said where that went wrong.
-import { cpSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, symlinkSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { smoke } from '../../smoke.mjs';
 import { Skip, which } from '../sandbox.mjs';
 import { requireExpected } from '../scene.mjs';
 
 const PROGRAM = readFileSync(new URL('../projects/segment.mjs', import.meta.url), 'utf8');
+/** What npm says where there is no registry. */
+export const UNREACHABLE = /E?(NOTFOUND|CONNREFUSED|TIMEDOUT|AI_AGAIN)/;
 const seconds = (milliseconds) => `${(milliseconds / 1000).toFixed(1)} s`;
 
 const cli = (folder) => join(folder, 'node_modules/instaseg/dist/src/cli/main.js');
@@ -32,30 +35,19 @@ export function requireBase({ base }) {
 export const installRows = [
   {
     // From nothing: an empty cache, an empty npmrc, no compiler on the PATH.
-    name: 'npm install, npx instaseg demo',
+    name: 'npm install, npx instaseg demo and doctor',
     base: true,
     async run(context) {
-      const { sandbox } = context;
-      const folder = consumer(context, 'npm');
-      const started = performance.now();
       try {
-        await sandbox.npm(['install'], { cwd: folder });
+        const { folder, doctor, installed, masks } = await smoke(context.sandbox, context.tarball.path);
+        context.base = folder;
+        writeFileSync(join(folder, 'segment.mjs'), PROGRAM);
+        if (doctor.version !== context.tarball.version) throw new Error(`it is ${doctor.version}`);
+        return `${doctor.version}: install ${seconds(installed)}, first masks ${seconds(masks)} after its start`;
       } catch (error) {
-        if (/E?(NOTFOUND|CONNREFUSED|TIMEDOUT|AI_AGAIN)/.test(error.message)) throw new Skip('no registry in reach');
+        if (UNREACHABLE.test(error.message)) throw new Skip('no registry in reach');
         throw error;
       }
-      const installed = performance.now();
-      let masks;
-      await sandbox.run(join(sandbox.bin, 'npx'), ['instaseg', 'demo'], {
-        cwd: folder,
-        onOutput: (text) => {
-          if (/scene-1\.jpg/.test(text)) masks ??= performance.now();
-        },
-      });
-      sandbox.requireNoDecoys();
-      if (!existsSync(join(folder, 'instaseg-demo/yolactplus_demo/scene-4.png'))) throw new Error('no drawings');
-      context.base = folder;
-      return `install ${seconds(installed - started)}, first masks ${seconds(masks - started)} after its start`;
     },
   },
   {
@@ -65,7 +57,7 @@ export const installRows = [
       requireBase(context);
       const { sandbox, base } = context;
       const folder = consumer(context, 'npm-ci');
-      cpSync(join(base, 'package-lock.json'), join(folder, 'package-lock.json'));
+      for (const file of ['package.json', 'package-lock.json']) cpSync(join(base, file), join(folder, file));
       await sandbox.npm(['ci', '--offline', '--ignore-scripts'], { cwd: folder, network: false });
       const { stdout } = await sandbox.node(['segment.mjs'], { cwd: folder, network: false });
       sandbox.requireNoDecoys();
@@ -81,19 +73,6 @@ export const installRows = [
       await sandbox.npm(['install', '--offline'], { cwd: folder, network: false });
       const { stdout } = await sandbox.node(['segment.mjs'], { cwd: folder, network: false });
       return requireExpected(context, stdout);
-    },
-  },
-  {
-    name: 'npx instaseg doctor: the prebuild is what runs',
-    quick: true,
-    async run(context) {
-      requireBase(context);
-      const { sandbox, base, tarball } = context;
-      const { stdout } = await sandbox.npm(['exec', '--offline', 'instaseg', 'doctor', '--', '--json'], { cwd: base });
-      const { version, addon, processor } = JSON.parse(stdout);
-      if (addon.origin !== 'prebuild' || version !== tarball.version || addon.version !== version)
-        throw new Error(stdout);
-      return `${version}, ${addon.path.slice(base.length + 1)}, ${processor.model}`;
     },
   },
   {

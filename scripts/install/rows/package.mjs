@@ -2,6 +2,7 @@
 import { execFileSync } from 'node:child_process';
 import { checkPrebuild } from '../../check-prebuild.mjs';
 import { Skip } from '../sandbox.mjs';
+import { UNREACHABLE } from './install.mjs';
 import { packTarball } from '../tarball.mjs';
 
 const megabytes = (bytes) => `${(bytes / 1e6).toFixed(2)} MB`;
@@ -41,8 +42,7 @@ export const packageRows = [
         if (id !== `instaseg@${tarball.version}`) throw new Error(`it would publish ${id}`);
         return `would publish ${id}`;
       } catch (error) {
-        if (/E?(NOTFOUND|CONNREFUSED|TIMEDOUT|AI_AGAIN)/.test(error.stderr ?? ''))
-          throw new Skip('no registry in reach');
+        if (UNREACHABLE.test(error.stderr ?? '')) throw new Skip('no registry in reach');
         throw error;
       }
     },

@@ -4,6 +4,7 @@ import { dirname, join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { addonFile } from '../../src/runtime/addon.js';
 import { loadAddonFile } from '../../src/runtime/addon-file.js';
+import { listDevices } from '../../src/runtime/device.js';
 import { InstasegError } from '../../src/runtime/errors.js';
 import { version } from '../../src/runtime/version.js';
 
@@ -85,6 +86,38 @@ test.serial('in a clone the way is to build', (t) => {
   refused(t, installed({ [PREBUILD]: newer }), /1\. use a system with glibc 9\.2\.5 or newer/, COMPILE);
   // What was compiled here is compiled anew.
   refused(t, installed({ [COMPILED]: newer }), /1\. compile it here/);
+});
+
+test.serial("what the system's loader says decides what to do about it", (t) => {
+  const root = installed({});
+  const advice = (message: string): string => {
+    const entry = {
+      path: 'instaseg.node',
+      require: () => {
+        throw new Error(message);
+      },
+    };
+    return t.throws(() => loadAddonFile(entry, root), { instanceOf: InstasegError }).message;
+  };
+  t.regex(advice('/a.node: failed to map segment from shared object'), /1\. allow programs .* noexec/);
+  t.regex(advice('libfoo.so.1: cannot open shared object file: No such file'), /1\. install libfoo\.so\.1/);
+  t.regex(advice('Error loading shared library ld-linux-x86-64.so.2: No such file'), /1\. use an image with glibc/);
+  t.regex(advice("/lib/libc.so.6: version `GLIBC_2.28' not found"), /1\. use a system with glibc 2\.28 or newer/);
+  t.regex(advice('Cannot find module ./instaseg.node'), /1\. let the bundler copy \.node files/);
+});
+
+(process.platform === 'linux' ? test.serial : test.skip)('musl is sent to an image with glibc', (t) => {
+  const before = process.env['LIBC'];
+  process.env['LIBC'] = 'musl'; // as node-gyp-build lets one say
+  try {
+    const fixes = [/instaseg\.musl\.node: not there/, /1\. use an image with glibc/, /2\. compile it here.*linux-x64/];
+    refused(t, installed({}), ...fixes);
+    const cuda = listDevices().find(({ available, name }) => !available && name === 'cuda');
+    if (cuda && !addon.exports.accelerator()) t.regex(cuda.reason!, /CUDA needs glibc/);
+  } finally {
+    if (before === undefined) delete process.env['LIBC'];
+    else process.env['LIBC'] = before;
+  }
 });
 
 test.serial('an addon of another version is refused', (t) => {
