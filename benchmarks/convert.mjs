@@ -1,5 +1,5 @@
 // `instaseg convert` of a full-size Mask R-CNN (178 MB of random weights) in both of PyTorch's formats: seconds and peak
-// memory of the whole process. First the outputs are compared with what was stored. Needs `npm run build`.
+// memory of the whole process. First the outputs are compared with what was stored. Needs the build of `npm ci`.
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, statSync, writeSync } from 'node:fs';

@@ -12,7 +12,7 @@ import { fileURLToPath } from 'node:url';
 const require = createRequire(import.meta.url);
 const root = fileURLToPath(new URL('..', import.meta.url));
 const out = join(process.cwd(), 'build');
-const [command, ...options] = process.argv.slice(2);
+const architecture = process.argv.filter((option) => option.startsWith('--arch='));
 const { PREBUILD_CMAKE_OPTIONS = '[]', PREBUILD_REUSE } = process.env;
 
 if (PREBUILD_REUSE) {
@@ -20,21 +20,20 @@ if (PREBUILD_REUSE) {
   copyFileSync(PREBUILD_REUSE, join(out, 'Release/instaseg.node'));
   process.exit(0);
 }
-const { status, error } = spawnSync(
-  process.execPath,
-  [
-    require.resolve('cmake-js/bin/cmake-js'),
-    command,
-    '--directory',
-    root,
-    '--out',
-    out,
-    ...options.filter((option) => option.startsWith('--arch=')),
-    '--parallel',
-    String(availableParallelism()),
-    ...JSON.parse(PREBUILD_CMAKE_OPTIONS).map((option) => `--CD${option}`),
-  ],
-  { stdio: 'inherit' },
-);
-if (error) throw error;
-process.exit(status ?? 1);
+const options = [
+  '--directory',
+  root,
+  '--out',
+  out,
+  ...architecture,
+  '--parallel',
+  String(availableParallelism()),
+  ...JSON.parse(PREBUILD_CMAKE_OPTIONS).map((option) => `--CD${option}`),
+];
+// Not `rebuild`, which throws away what is there: prebuild.mjs decides that.
+for (const command of ['configure', 'build']) {
+  const cmakeJs = [require.resolve('cmake-js/bin/cmake-js'), command, ...options];
+  const { status, error } = spawnSync(process.execPath, cmakeJs, { stdio: 'inherit' });
+  if (error) throw error;
+  if (status !== 0) process.exit(status ?? 1);
+}

@@ -3,6 +3,7 @@
 //   npm run prebuild                       for every GPU that releases are compiled for; needs the CUDA toolkit
 //   npm run prebuild -- --cuda 80-real     for some, as CMake writes them, with commas
 //   npm run prebuild -- --cuda none        without the CUDA backend
+//   npm run prebuild -- --continue         after one that was interrupted: what is compiled already stays
 //   npm run prebuild -- --reuse            build/Release/instaseg.node as it is, stripped, instead of compiling again
 //
 // The build folder is build-prebuild/, so that build/ stays what a developer made of it.
@@ -17,7 +18,13 @@ import { RELEASE_ARCHITECTURES } from './cuda-architectures.mjs';
 
 const require = createRequire(import.meta.url);
 const root = fileURLToPath(new URL('..', import.meta.url));
-const { values } = parseArgs({ options: { cuda: { type: 'string' }, reuse: { type: 'boolean', default: false } } });
+const { values } = parseArgs({
+  options: {
+    cuda: { type: 'string' },
+    continue: { type: 'boolean', default: false },
+    reuse: { type: 'boolean', default: false },
+  },
+});
 
 function cmakeOptions() {
   if (values.cuda === 'none') return ['INSTASEG_CUDA=OFF'];
@@ -33,10 +40,12 @@ function cmakeOptions() {
   return ['INSTASEG_CUDA=ON', `INSTASEG_CUDA_ARCHITECTURES=${architectures.join(';')}`];
 }
 
+const cmake = values.reuse ? [] : cmakeOptions();
 const folder = join(root, 'build-prebuild');
+if (!values.continue && !values.reuse) rmSync(folder, { recursive: true, force: true });
 mkdirSync(folder, { recursive: true });
+process.env.PREBUILD_CMAKE_OPTIONS = JSON.stringify(cmake);
 if (values.reuse) process.env.PREBUILD_REUSE = join(root, 'build/Release/instaseg.node');
-else process.env.PREBUILD_CMAKE_OPTIONS = JSON.stringify(cmakeOptions());
 const prebuilds = join(root, 'prebuilds', `${process.platform}-${process.arch}`);
 rmSync(prebuilds, { recursive: true, force: true });
 await promisify(require('prebuildify'))({
