@@ -28,11 +28,12 @@ Napi::Value GraphClass::constant(const Napi::CallbackInfo& info) {
   });
 }
 
-// node(op, attributes, inputs) -> [{id, dtype, shape}]
+// node(op, attributes, inputs, label?) -> [{id, dtype, shape}]
 Napi::Value GraphClass::node(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
+    const std::string label = info[3].IsString() ? info[3].ToString().Utf8Value() : std::string();
     const std::vector<ValueId> ids =
-        graph_.add_node(info[0].ToString().Utf8Value(), to_attributes(info[1]), to_ids(info[2]));
+        graph_.add_node(info[0].ToString().Utf8Value(), to_attributes(info[1]), to_ids(info[2]), label);
     auto outputs = Napi::Array::New(info.Env(), ids.size());
     for (uint32_t i = 0; i < ids.size(); ++i) {
       auto output = Napi::Object::New(info.Env());

@@ -1,5 +1,7 @@
 #include "binding/plan_class.h"
 
+#include <chrono>
+
 #include "binding/addon_data.h"
 #include "binding/values.h"
 
@@ -25,7 +27,27 @@ const Plan& PlanClass::plan() const {
   return *plan_;
 }
 
-// run(inputs, profile) -> {promise: Promise<{outputs, milliseconds?}>, cancel()}: one crossing a forward pass.
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double milliseconds_between(Clock::time_point from, Clock::time_point to) {
+  return std::chrono::duration<double, std::milli>(to - from).count();
+}
+
+/// Whether a row count bounds the step's work below its capacity.
+bool is_counted(const Node& node) {
+  const std::vector<std::string>& names = node.schema->inputs;
+  for (size_t slot = 0; slot < names.size() && slot < node.inputs.size(); ++slot) {
+    if (names[slot] == "counts?" && node.inputs[slot] != kAbsent) return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+// run(inputs, profile) -> {promise: Promise<{outputs, profile?: {milliseconds, queued, running}}>, cancel()}: one
+// crossing a forward pass.
 Napi::Value PlanClass::run(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
     plan();
@@ -39,9 +61,12 @@ Napi::Value PlanClass::run(const Napi::CallbackInfo& info) {
     const std::shared_ptr<Completions> completions = AddonData::of(info.Env()).completions;
     completions->begin();
     device_->submit({.work =
-                         [plan = plan_, run](ThreadPool& pool) {
+                         [plan = plan_, run, submitted = Clock::now()](ThreadPool& pool) {
+                           const auto begun = Clock::now();
                            plan->run(*run, pool);
                            run->inputs.clear();
+                           run->queued_milliseconds = milliseconds_between(submitted, begun);
+                           run->running_milliseconds = milliseconds_between(begun, Clock::now());
                          },
                      .cancel = run->cancel,
                      .done =
@@ -68,7 +93,11 @@ Napi::Value PlanClass::run(const Napi::CallbackInfo& info) {
                                for (uint32_t i = 0; i < run->step_milliseconds.size(); ++i) {
                                  times.Set(i, run->step_milliseconds[i]);
                                }
-                               result.Set("milliseconds", times);
+                               auto profile = Napi::Object::New(env);
+                               profile.Set("milliseconds", times);
+                               profile.Set("queued", run->queued_milliseconds);
+                               profile.Set("running", run->running_milliseconds);
+                               result.Set("profile", profile);
                              }
                              deferred.Resolve(result);
                            });
@@ -81,7 +110,7 @@ Napi::Value PlanClass::run(const Napi::CallbackInfo& info) {
   });
 }
 
-// describe() -> {arenaBytes, planBytes, steps: [{op, variant, flops, bytes, output}]}
+// describe() -> {arenaBytes, planBytes, steps: [{op, variant, label?, counted, flops, bytes, output}]}
 Napi::Value PlanClass::describe(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
     auto steps = Napi::Array::New(info.Env(), plan().steps().size());
@@ -90,6 +119,8 @@ Napi::Value PlanClass::describe(const Napi::CallbackInfo& info) {
       auto object = Napi::Object::New(info.Env());
       object.Set("op", step.kernel->op);
       object.Set("variant", step.kernel->variant);
+      if (!step.node.label.empty()) object.Set("label", step.node.label);
+      object.Set("counted", is_counted(step.node));
       object.Set("flops", step.flops);
       object.Set("bytes", step.bytes);
       object.Set("output", to_js(info.Env(), plan().graph().spec(step.node.outputs[0]).shape));

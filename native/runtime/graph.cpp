@@ -59,8 +59,12 @@ void Graph::parse(Node& node) {
   reader.finish();
 }
 
-std::vector<ValueId> Graph::add_node(const std::string& op, AttributeMap attributes, std::vector<ValueId> inputs) {
-  Node node{.schema = &Registry::instance().op(op), .attributes = std::move(attributes), .inputs = std::move(inputs)};
+std::vector<ValueId> Graph::add_node(const std::string& op, AttributeMap attributes, std::vector<ValueId> inputs,
+                                     std::string label) {
+  Node node{.schema = &Registry::instance().op(op),
+            .attributes = std::move(attributes),
+            .inputs = std::move(inputs),
+            .label = std::move(label)};
   check_arity(*node.schema, node.inputs);
   parse(node);
   const bool alias = op == Reshape::name;

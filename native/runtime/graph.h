@@ -31,6 +31,8 @@ struct Node {
   std::shared_ptr<const void> op;
   std::vector<ValueId> inputs;
   std::vector<ValueId> outputs;
+  /// What profiles call it (the layer whose weights it has), or empty.
+  std::string label;
 };
 
 class Graph {
@@ -38,7 +40,8 @@ class Graph {
   ValueId add_input(const TensorSpec& spec);
   ValueId add_constant(std::shared_ptr<Constant> constant);
   /// Parses the attributes, checks the inputs, infers the outputs. Throws ERR_ARGUMENT, ERR_SHAPE or ERR_DTYPE.
-  std::vector<ValueId> add_node(const std::string& op, AttributeMap attributes, std::vector<ValueId> inputs);
+  std::vector<ValueId> add_node(const std::string& op, AttributeMap attributes, std::vector<ValueId> inputs,
+                                std::string label = {});
 
   const std::vector<Value>& values() const { return values_; }
   const std::vector<Node>& nodes() const { return nodes_; }

@@ -34,6 +34,9 @@ struct Run {
   bool profile = false;
   /// Milliseconds of each step, when profile is set.
   std::vector<double> step_milliseconds;
+  /// Milliseconds from the submission to the begin, and from there to the end, when profile is set.
+  double queued_milliseconds = 0;
+  double running_milliseconds = 0;
 };
 
 struct PlanStep {

@@ -6,7 +6,13 @@ export { version } from './runtime/version.js';
 export { load, type LoadOptions } from './models/load.js';
 export { InstanceSegmenter, type ModelDeviceInfo } from './models/segmenter.js';
 export type { SegmentBatchOptions, SegmenterOptions, SegmentOptions, StreamOptions } from './models/options.js';
-export { SegmentationResult, type CocoResult, type Instance, type Timings } from './models/result.js';
+export {
+  SegmentationResult,
+  type CocoResult,
+  type Instance,
+  type SegmentProfile,
+  type Timings,
+} from './models/result.js';
 
 // Images.
 export { decodeImage, type DecodedImage, type DecodeOptions } from './image/decode.js';
@@ -74,7 +80,7 @@ export type { CategoryFigures, CocoStat } from './evaluation/summary.js';
 // Devices and single kernels.
 export { Tensor, type DType } from './runtime/tensor.js';
 export { Constant, SymbolicTensor, reshape, type InputSpec, type TensorLike } from './runtime/graph.js';
-export { Plan, type ResultOf, type RunOptions, type StepInfo, type SymbolicResult } from './runtime/plan.js';
+export { Plan, type ResultOf, type RunOptions, type RunProfile, type StepInfo, type SymbolicResult } from './runtime/plan.js';
 export {
   Device,
   listDevices,

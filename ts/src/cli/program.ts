@@ -1,6 +1,7 @@
 /** The program: its commands, and how each ends. */
 import { Command, CommanderError } from 'commander';
 import { version } from '../index.js';
+import { addBenchCommand } from './bench.js';
 import { addBuildCommand } from './build.js';
 import { addConvertCommand } from './convert.js';
 import { addDemoCommand } from './demo.js';
@@ -22,6 +23,7 @@ Examples:
   $ instaseg convert maskrcnn_resnet50_fpn_coco-bf2d0c1e.pth -o mask.safetensors
   $ instaseg inspect yolact_plus_resnet50_54_800000.pth
   $ instaseg eval --annotations instances_val2017.json --images val2017 --weights mask.safetensors
+  $ instaseg bench model maskrcnn_demo
   $ instaseg devices
   $ instaseg doctor                                        what an issue report needs
 
@@ -48,6 +50,7 @@ const COMMANDS: readonly AddCommand[] = [
   addConvertCommand,
   addInspectCommand,
   addEvalCommand,
+  addBenchCommand,
   addDevicesCommand,
   addDoctorCommand,
   addBuildCommand,

@@ -3,6 +3,7 @@ import type * as Drawing from '../image/overlay.js';
 import type { Overlay, OverlayOptions } from '../image/overlay.js';
 import type { Mask } from '../masks/mask.js';
 import { InstasegError } from '../runtime/errors.js';
+import type { RunProfile } from '../runtime/plan.js';
 
 /** One object that was found. Coordinates and sizes are pixels of the original image, as displayed. */
 export interface Instance {
@@ -42,9 +43,26 @@ export interface Timings {
   readonly forward: number;
 }
 
+/** Where the time of one image went in detail, in milliseconds. The stages follow one another. */
+export interface SegmentProfile {
+  /** Reading and decoding the image. */
+  readonly decode: number;
+  /** Finding the plan for the image's size, or compiling it. */
+  readonly plan: number;
+  /** Whether the plan had to be compiled, as for the first image of a size. */
+  readonly compiled: boolean;
+  /** The run of the plan: preprocessing, network, selection, masks. */
+  readonly run: RunProfile;
+  /** Making the instances out of the plan's outputs. */
+  readonly instances: number;
+  /** From the image to the instances; waiting for a slot is not in it. */
+  readonly total: number;
+}
+
 export interface ResultOptions {
   imageId?: string | number;
   timings?: Timings;
+  profile?: SegmentProfile | undefined;
 }
 
 /**
@@ -63,6 +81,8 @@ export class SegmentationResult {
   readonly imageId: string | number | null;
   /** Null where it was not measured. */
   readonly timings: Timings | null;
+  /** Of a call with `profile`; null otherwise. */
+  readonly profile: SegmentProfile | null;
   readonly #image: DecodedImage;
 
   constructor(image: DecodedImage, instances: readonly Instance[], options: ResultOptions = {}) {
@@ -71,6 +91,7 @@ export class SegmentationResult {
     this.instances = instances;
     this.imageId = options.imageId ?? (image.name === undefined ? null : imageIdOfName(image.name));
     this.timings = options.timings ?? null;
+    this.profile = options.profile ?? null;
     this.#image = image;
   }
 

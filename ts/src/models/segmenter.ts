@@ -8,13 +8,13 @@ import { InstasegError } from '../runtime/errors.js';
 import { Gate } from '../runtime/gate.js';
 import { PlanCache } from '../runtime/plan-cache.js';
 import type { SymbolicTensor } from '../runtime/graph.js';
-import type { Plan, ResultOf } from '../runtime/plan.js';
+import type { Plan, ResultOf, RunProfile } from '../runtime/plan.js';
 import { Tensor } from '../runtime/tensor.js';
 import { invalid, requireInteger, requireSignal } from '../runtime/validate.js';
 import type { ModelConfig } from '../weights/families/config.js';
 import type { Job, Network, NetworkInputs, NetworkOutputs, Probe } from './network.js';
 import type { Precision, SegmentBatchOptions, SegmenterOptions, SegmentOptions, StreamOptions } from './options.js';
-import { SegmentationResult, type Instance } from './result.js';
+import { SegmentationResult, type Instance, type SegmentProfile } from './result.js';
 import { rowOf } from './row.js';
 
 /** Where a model runs. */
@@ -214,9 +214,12 @@ export class InstanceSegmenter {
       const started = performance.now();
       const job = this.#job(await this.#decode(input, options), config);
       const decoded = performance.now();
-      const [instances] = await this.#forward([job], config, options.signal);
-      const timings = { decode: decoded - started, forward: performance.now() - decoded };
-      return new SegmentationResult(job.image, instances!, { ...imageIdOption(options), timings });
+      const stages: Partial<ForwardStages> | undefined = options.profile ? {} : undefined;
+      const [instances] = await this.#forward([job], config, options.signal, stages);
+      const ended = performance.now();
+      const timings = { decode: decoded - started, forward: ended - decoded };
+      const profile = stages && { ...(stages as ForwardStages), decode: timings.decode, total: ended - started };
+      return new SegmentationResult(job.image, instances!, { ...imageIdOption(options), timings, profile });
     }, options.signal);
   }
 
@@ -285,11 +288,27 @@ export class InstanceSegmenter {
     return { image, ...this.#network.sizes(image, config) };
   }
 
-  async #forward(jobs: readonly Job[], config: ModelConfig, signal: AbortSignal | undefined): Promise<Instance[][]> {
+  /** @param stages is filled in, where it is given */
+  async #forward(
+    jobs: readonly Job[],
+    config: ModelConfig,
+    signal: AbortSignal | undefined,
+    stages?: Partial<ForwardStages>,
+  ): Promise<Instance[][]> {
     if (jobs.length === 0) return [];
-    const plan = await this.#plans.get(this.#planKey(jobs, config), () => this.#compile(jobs, config));
-    const outputs = await plan.run(inputTensors(jobs), { signal });
-    return jobs.map(({ image }, n) => this.#instances(outputs, n, jobs.length, image, config));
+    const started = performance.now();
+    let compiled = false;
+    const plan = await this.#plans.get(this.#planKey(jobs, config), () => {
+      compiled = true;
+      return this.#compile(jobs, config);
+    });
+    const found = performance.now();
+    const onProfile = stages && ((run: RunProfile): void => void (stages.run = run));
+    const outputs = await plan.run(inputTensors(jobs), { signal, onProfile });
+    const ran = performance.now();
+    const instances = jobs.map(({ image }, n) => this.#instances(outputs, n, jobs.length, image, config));
+    if (stages) Object.assign(stages, { plan: found - started, compiled, instances: performance.now() - ran });
+    return instances;
   }
 
   #compile(jobs: readonly Job[], config: ModelConfig): Promise<Plan<NetworkOutputs>> {
@@ -365,6 +384,9 @@ export class InstanceSegmenter {
     else this.#device.trim();
   }
 }
+
+/** What #forward measures of a profiled call. */
+type ForwardStages = { -readonly [K in 'plan' | 'compiled' | 'run' | 'instances']: SegmentProfile[K] };
 
 function settle<T>(promise: Promise<T>): Promise<PromiseSettledResult<T>> {
   return promise.then(

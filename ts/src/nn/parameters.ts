@@ -47,7 +47,7 @@ export class Parameters {
 }
 
 async function toConstant(device: Device, { info, read }: LoadedTensor): Promise<Constant> {
-  const constant = device.constant('f32', info.shape);
+  const constant = device.constant('f32', info.shape, info.name);
   const elements = info.shape.reduce((product, dim) => product * dim, 1);
   let offset = 0;
   let bytes = 0;

@@ -40,23 +40,39 @@ export interface NativeValue {
 export interface NativeGraph {
   input(dtype: DType, shape: readonly number[]): number;
   constant(constant: NativeConstant): number;
-  node(op: string, attributes: Attributes, inputs: readonly number[]): NativeValue[];
+  node(op: string, attributes: Attributes, inputs: readonly number[], label?: string): NativeValue[];
   compile(device: NativeDevice, outputs: readonly number[], variant: string | undefined): Promise<NativePlan>;
 }
 
 export interface PlanStep {
   readonly op: string;
+  /** The kernel that was chosen. */
   readonly variant: string;
+  /** The layer whose weights it has, by its name in the checkpoint. */
+  readonly label?: string;
+  /** Whether it works on counted rows: it then does less than `flops` and `bytes` say where fewer are valid. */
+  readonly counted: boolean;
   readonly flops: number;
+  /** Inputs and outputs, weights included. */
   readonly bytes: number;
   readonly output: readonly number[];
+}
+
+/** Milliseconds of one run, as the device's thread saw it. */
+export interface NativeProfile {
+  /** Of each step. */
+  readonly milliseconds: readonly number[];
+  /** Behind other runs. */
+  readonly queued: number;
+  /** From its begin to its end: the steps and what is around them. */
+  readonly running: number;
 }
 
 export interface NativePlan {
   run(
     inputs: readonly NativeTensor[],
     profile: boolean,
-  ): { promise: Promise<{ outputs: NativeTensor[]; milliseconds?: number[] }>; cancel(): void };
+  ): { promise: Promise<{ outputs: NativeTensor[]; profile?: NativeProfile }>; cancel(): void };
   describe(): { arenaBytes: number; planBytes: number; steps: PlanStep[] };
   release(): void;
 }

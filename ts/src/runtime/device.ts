@@ -200,11 +200,12 @@ export class Device {
   /**
    * Memory for weights on this device, zeroed; fill it with `write`.
    * @param shape in the layout that the op documents (PyTorch's, for convolutions: OIHW)
+   * @param name of the tensor; profiles call the layer by it (`conv1` for `conv1.weight`)
    */
-  constant(dtype: DType, shape: readonly number[]): Constant {
+  constant(dtype: DType, shape: readonly number[], name?: string): Constant {
     this.#check();
     requireOneOf('dtype', dtype, DTYPES);
-    return new Constant(this.#native, dtype, requireShape('shape', shape));
+    return new Constant(this.#native, dtype, requireShape('shape', shape), name);
   }
 
   memoryStats(): MemoryStats {

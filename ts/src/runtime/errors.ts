@@ -18,6 +18,7 @@ export type ErrorCode =
   | 'ERR_FILE'
   | 'ERR_DOWNLOAD'
   | 'ERR_ADDON'
+  | 'ERR_WRONG_RESULT'
   | 'ERR_INTERNAL';
 
 /**

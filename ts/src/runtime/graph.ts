@@ -40,6 +40,8 @@ export class Constant {
     device: NativeDevice,
     readonly dtype: DType,
     readonly shape: readonly number[],
+    /** Of the tensor in its checkpoint: profiles call a layer by its weights. */
+    readonly name?: string,
   ) {
     this.#native = callNative(() => new (addon().Constant)(device, dtype, shape));
   }
@@ -178,8 +180,14 @@ export function record(
   const ids = inputs.map((input, slot) =>
     input === undefined ? -1 : recording.lift(input, CONSTANT_INPUTS[op]?.includes(slot) ?? false).id,
   );
-  const outputs = callNative(() => recording.graph.node(op, attributes, ids));
+  const outputs = callNative(() => recording.graph.node(op, attributes, ids, layerOf(inputs)));
   return outputs.map(({ id, dtype, shape }) => new SymbolicTensor(recording, id, dtype, shape));
+}
+
+/** The layer that an op belongs to: its weights' name without the last part. */
+function layerOf(inputs: readonly (TensorLike | undefined)[]): string | undefined {
+  const named = inputs.find((input) => input instanceof Constant && input.name !== undefined) as Constant | undefined;
+  return named?.name?.replace(/\.[^.]*$/, '');
 }
 
 /**

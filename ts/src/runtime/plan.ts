@@ -20,14 +20,30 @@ export type ResultOf<T> = T extends SymbolicTensor
 export interface RunOptions {
   /** Stops the run before its next op; the promise rejects with the signal's reason. */
   signal?: AbortSignal | undefined;
-  /** Measures every step; see {@link Plan.lastProfile}. */
+  /** Measures every step; see {@link Plan.steps}. */
   profile?: boolean | undefined;
+  /** Measures every step, and is called with the times of this run before its promise resolves. */
+  onProfile?: ((profile: RunProfile) => void) | undefined;
 }
 
 /** One step of a plan, as `plan.steps` lists it. */
 export interface StepInfo extends PlanStep {
   /** Milliseconds it took, in a run with `profile`. */
   readonly milliseconds?: number;
+}
+
+/** Where the time of one run went, in milliseconds. */
+export interface RunProfile {
+  /** The steps in the order in which they ran, each with its time: wall time on the CPU, device time on a GPU. */
+  readonly steps: readonly (StepInfo & { readonly milliseconds: number })[];
+  /** Copying the inputs into native memory, on the caller's thread. */
+  readonly inputs: number;
+  /** Behind other work of the device. */
+  readonly queued: number;
+  /** On the device's thread: the steps, and what is around them (memory; on a GPU also transfers). */
+  readonly running: number;
+  /** From the call to the result. */
+  readonly total: number;
 }
 
 /** All symbolic tensors of a result, in a fixed order, each once. */
@@ -121,11 +137,26 @@ export class Plan<R = SymbolicResult> {
     const signal = requireSignal(options.signal);
     signal?.throwIfAborted();
     if (this.#disposed) throw new InstasegError('ERR_DISPOSED', 'the plan was disposed');
-    const handle = callNative(() => this.#native.run(inputs, options.profile ?? false), this.run);
+    const { onProfile } = options;
+    const profiled = onProfile !== undefined || (options.profile ?? false);
+    const steps = onProfile ? this.#native.describe().steps : [];
+    const started = performance.now();
+    const handle = callNative(() => this.#native.run(inputs, profiled), this.run);
+    const submitted = performance.now();
     const running = awaitRun(handle, signal, this.run);
     this.#onRun(running);
-    const { outputs, milliseconds } = await running;
-    if (milliseconds) this.#profile = milliseconds;
+    const { outputs, profile } = await running;
+    if (profile) this.#profile = profile.milliseconds;
+    if (profile && onProfile) {
+      const { milliseconds, queued, running: onDevice } = profile;
+      onProfile({
+        steps: steps.map((step, i) => ({ ...step, milliseconds: milliseconds[i]! })),
+        inputs: submitted - started,
+        queued,
+        running: onDevice,
+        total: performance.now() - started,
+      });
+    }
     const values = new Map(
       this.#outputs.map((symbol, i) => {
         const { data, shape, dtype } = outputs[i]!;

@@ -1,0 +1,27 @@
+import { record, type SymbolicTensor, type TensorLike } from '../runtime/graph.js';
+import { requireFinite, requireInteger } from '../runtime/validate.js';
+
+export interface BenchmarkFmaOptions {
+  /** Steps of each element, each after the one before. */
+  readonly length: number;
+  /** Default 1. */
+  readonly factor?: number | undefined;
+  /** Default 0. */
+  readonly addend?: number | undefined;
+}
+
+/**
+ * x = x * factor + addend, `length` times: the arithmetic that a device does at most, as `instaseg bench` measures it.
+ * Fused where the kernel's instruction set has that.
+ * @param input f32 [C]
+ * @returns f32 [C]
+ * @throws InstasegError ERR_ARGUMENT, ERR_SHAPE, ERR_DTYPE
+ */
+export function benchmarkFma(input: TensorLike, options: BenchmarkFmaOptions): SymbolicTensor {
+  const { length, factor, addend } = options;
+  return record('benchmarkFma', [input], {
+    length: requireInteger('length', length, 0),
+    factor: factor === undefined ? undefined : requireFinite('factor', factor),
+    addend: addend === undefined ? undefined : requireFinite('addend', addend),
+  })[0]!;
+}
