@@ -1,179 +1,303 @@
-// instaseg and onnxruntime-node on the same convolutions, alternating in one run: `npm run bench:peers`.
+// instaseg against onnxruntime-node and PyTorch, on the same work, alternating in one run: `npm run bench:peers`.
 //
-// Both get the input in their own layout (NHWC here, NCHW there), run on the same number of threads, and keep the
-// result native: ours returns a corner of it, onnxruntime's stays in its tensor. Ours copies the input at every call,
-// and that is in its time. Results are compared before anything is timed.
-import { execFileSync } from 'node:child_process';
-import { writeFileSync } from 'node:fs';
-import { cpus } from 'node:os';
+//   -- --only convolutions|models   one half of it
+//   -- --section machine|avx2       one of the two sections: the processor as it is, and every side held to AVX2
+//   -- --threads N                  default: what instaseg takes
+//   -- --isa NAME                   instruction set of ours in the section "machine"; default: what instaseg takes
+//   -- --python PATH                a Python with torch and torchvision; with onnx too it makes the exports
+//   -- --json OUT.json              the report
+//   -- --report                     benchmarks/results/DATE-peers.json and .md
+//
+// Every side is a process of its own (workers.mjs), so that memory, threads and instruction sets are its own. Results are
+// compared before anything is timed. See docs/benchmarks.md.
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Device, listDevices, ops, Tensor } from '../../dist/src/index.mjs';
-import { singleNode } from './onnx.mjs';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { requireAgreement, requireClose } from './agreement.mjs';
+import { heldToAvx2 } from './hold-avx2.mjs';
+import { flopsOf } from './inputs.mjs';
+import { markdown } from './markdown.mjs';
+import { Worker } from './workers.mjs';
 
-const ort = await import('onnxruntime-node').catch(() => {
+const HERE = dirname(fileURLToPath(import.meta.url));
+const require = createRequire(import.meta.url);
+const { readShapes } = require('../../dist/src/bench/shape-file.js');
+const { writeSeededModel } = require('../../dist/src/bench/seeded-model.js');
+const { machineInfo, provenance } = require('../../dist/src/bench/machine.js');
+
+const { values: flags } = parseArgs({
+  options: {
+    only: { type: 'string' },
+    section: { type: 'string' },
+    threads: { type: 'string' },
+    isa: { type: 'string' },
+    python: { type: 'string', default: process.env.PEERS_PYTHON ?? 'python3' },
+    json: { type: 'string' },
+    report: { type: 'boolean', default: false },
+    filter: { type: 'string', default: '' },
+  },
+});
+for (const [flag, values] of [
+  ['only', ['convolutions', 'models']],
+  ['section', ['machine', 'avx2']],
+]) {
+  if (flags[flag] !== undefined && !values.includes(flags[flag])) {
+    console.error(`--${flag} has to be ${values.join(' or ')}`);
+    process.exit(2);
+  }
+}
+try {
+  require.resolve('onnxruntime-node');
+} catch {
   console.error('onnxruntime-node is not installed: npm install --ignore-scripts --prefix benchmarks/peers');
   process.exit(1);
-});
+}
 
-// group, height, width, channels in, channels out, kernel, stride
-const CONVOLUTIONS = [
-  ['3x3', 200, 272, 256, 256, 3, 1],
-  ['3x3', 200, 272, 64, 64, 3, 1],
-  ['3x3', 100, 136, 256, 256, 3, 1],
-  ['3x3', 100, 136, 128, 128, 3, 1],
-  ['3x3', 50, 68, 256, 256, 3, 1],
-  ['3x3', 25, 34, 512, 512, 3, 1],
-  ['3x3', 138, 138, 256, 256, 3, 1],
-  ['3x3', 69, 69, 128, 128, 3, 1],
-  ['3x3', 69, 69, 256, 256, 3, 1],
-  ['3x3', 35, 35, 256, 256, 3, 1],
-  ['1x1', 200, 272, 64, 256, 1, 1],
-  ['1x1', 200, 272, 256, 64, 1, 1],
-  ['1x1', 100, 136, 512, 128, 1, 1],
-  ['1x1', 50, 68, 256, 1024, 1, 1],
-  ['1x1', 50, 68, 1024, 256, 1, 1],
-  ['1x1', 25, 34, 512, 2048, 1, 1],
-  ['1x1', 69, 69, 128, 512, 1, 1],
-  ['deformable', 69, 69, 128, 128, 3, 1],
-  ['deformable', 35, 35, 256, 256, 3, 1],
-  ['deformable', 18, 18, 512, 512, 3, 1],
-  ['other', 100, 136, 256, 256, 3, 2],
-  ['other', 800, 1088, 3, 64, 7, 2],
+const WORK = join(HERE, 'work');
+mkdirSync(WORK, { recursive: true });
+const say = (text) => console.error(text);
+
+/** Which PyTorch there is, and whether it can export. */
+function probePython() {
+  const ask = (code) => spawnSync(flags.python, ['-c', code], { cwd: HERE, encoding: 'utf8' });
+  if (ask('import torch').status !== 0) return { torch: false, onnx: false };
+  return { torch: true, onnx: ask('import onnx').status === 0 };
+}
+const python = probePython();
+if (!python.torch) say(`${flags.python} has no PyTorch: its rows are left out (--python names another)`);
+
+const MODELS = [
+  {
+    name: 'maskrcnn_resnet50_fpn',
+    title: 'Mask R-CNN R50-FPN 800x1088',
+    scale: 1 / 255,
+    image: { height: 480, width: 640 },
+  },
+  { name: 'yolact_plus_resnet50', title: 'YOLACT++ R50', scale: 1, image: { height: 480, width: 640 } },
 ];
 
-function noise(shape, seed, scale = 1) {
-  let state = seed;
-  const length = shape.reduce((product, dim) => product * dim, 1);
-  const next = () => ((state = (state * 48271) % 2147483647) / 2147483647 - 0.5) * scale;
-  return { shape, data: Float32Array.from({ length }, next) };
-}
-
-function toNchw({ shape: [, height, width, channels], data }) {
-  const out = new Float32Array(data.length);
-  for (let p = 0; p < height * width; p += 1) {
-    for (let c = 0; c < channels; c += 1) out[c * height * width + p] = data[p * channels + c];
+/** Runs export.py for the networks whose ONNX files are not there yet; false where it cannot. */
+function exportModels() {
+  const folder = join(WORK, 'onnx');
+  const missing = MODELS.filter(({ name }) => !existsSync(join(folder, `${name}.onnx`))).map(({ name }) => name);
+  if (missing.length === 0) return folder;
+  if (!python.onnx) {
+    say(
+      `the networks cannot be exported: ${flags.python} lacks torch or onnx; onnxruntime's rows of them are left out`,
+    );
+    return undefined;
   }
-  return { shape: [1, channels, height, width], data: out };
+  say(`exporting ${missing.join(', ')}`);
+  const { status } = spawnSync(flags.python, ['export.py', folder, ...missing], { cwd: HERE, stdio: 'inherit' });
+  if (status !== 0) throw new Error('the export failed');
+  return folder;
 }
 
-const device = await Device.open('cpu');
-const options = { intraOpNumThreads: device.threads, interOpNumThreads: 1 };
-
-/** Minimum and median milliseconds of both, their calls alternating. */
-async function race(ours, peer) {
-  const samples = [[], []];
-  for (let i = 0; i < 11; i += 1) {
-    for (const [k, run] of [ours, peer].entries()) {
-      // onnxruntime's threads spin for a while after a call, on cores that the next call needs.
-      await sleep(30);
-      const start = performance.now();
-      await run();
-      if (i > 1) samples[k].push(performance.now() - start); // two rounds of warm-up
-    }
-  }
-  return samples.map((list) => {
-    list.sort((a, b) => a - b);
-    return { min: list[0], median: list[list.length >> 1] };
-  });
-}
-
-async function convolution([group, height, width, from, to, kernel, stride]) {
-  const padding = (kernel - 1) / 2;
-  const outHeight = Math.floor((height + 2 * padding - kernel) / stride) + 1;
-  const outWidth = Math.floor((width + 2 * padding - kernel) / stride) + 1;
-  const deformable = group === 'deformable';
-  const input = noise([1, height, width, from], 1);
-  const weight = noise([to, from, kernel, kernel], 2);
-  const inputs = [input];
-  if (deformable) inputs.push(noise([1, outHeight, outWidth, 18], 3, 4), noise([1, outHeight, outWidth, 9], 4));
-  const tensors = inputs.map(({ shape, data }) => Tensor.from(data, shape));
-  const weightTensor = Tensor.from(weight.data, weight.shape);
-  const build = (x, offset, mask) =>
-    deformable
-      ? ops.deformConv2d(x, weightTensor, offset, { mask, stride, padding })
-      : ops.conv2d(x, weightTensor, { stride, padding });
-  const specs = tensors.map(({ shape }) => ({ dtype: 'f32', shape }));
-  const whole = await device.compile(specs, build);
-  const plan = await device.compile(specs, (...symbols) =>
-    ops.slice(build(...symbols), { begin: [0, 0, 0, 0], size: [1, 1, 1, to] }),
-  );
-
-  const names = deformable ? ['x', 'offset', 'mask'] : ['x'];
-  const feeds = Object.fromEntries(
-    inputs.map(toNchw).map(({ shape, data }, i) => [names[i], new ort.Tensor('float32', data, shape)]),
-  );
-  const shapes = Object.fromEntries(Object.entries(feeds).map(([name, { dims }]) => [name, dims]));
-  const bias = { shape: [to], data: new Float32Array(to) };
-  const model = singleNode(deformable ? 'DeformConv' : 'Conv', {
-    inputs: shapes,
-    constants: { weight, ...(deformable && { bias }) },
-    order: deformable ? ['x', 'weight', 'offset', 'bias', 'mask'] : ['x', 'weight'],
-    attributes: {
-      kernel_shape: [kernel, kernel],
-      strides: [stride, stride],
-      pads: [padding, padding, padding, padding],
-      dilations: [1, 1],
-      group: 1,
-      ...(deformable && { offset_group: 1 }),
-    },
-    output: [1, to, outHeight, outWidth],
-  });
-  const session = await ort.InferenceSession.create(model, options);
-
-  const expected = (await session.run(feeds)).output.data;
-  const actual = toNchw(await whole.run(tensors)).data;
-  const scale = expected.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
-  let difference = 0;
-  for (let i = 0; i < expected.length; i += 1) difference = Math.max(difference, Math.abs(actual[i] - expected[i]));
-  if (!(difference <= 1e-4 * scale)) throw new Error(`results differ by ${difference / scale} of the largest value`);
-  whole.dispose();
-
-  const [ours, peer] = await race(
-    () => plan.run(tensors),
-    () => session.run(feeds),
-  );
-  const flops = 2 * outHeight * outWidth * to * from * kernel * kernel;
-  plan.dispose();
-  await session.release();
-  return {
-    work: group,
-    shape: `${kernel}x${kernel}/${stride} ${from}-${to} ${height}x${width}`,
-    ours: Number(ours.min.toFixed(2)),
-    peer: Number(peer.min.toFixed(2)),
-    ratio: Number((peer.min / ours.min).toFixed(2)),
-    ratioOfMedians: Number((peer.median / ours.median).toFixed(2)),
-    gflops: Math.round(flops / ours.min / 1e6),
-    peerGflops: Math.round(flops / peer.min / 1e6),
+/** How to start each side in a section. */
+function sidesOf(section, threads) {
+  const avx2 = section === 'avx2';
+  const node = (file, settings, env = {}) => ['node', file, settings, env];
+  const isa = avx2 ? 'avx2' : flags.isa;
+  const held = avx2 ? heldToAvx2(WORK) : undefined;
+  const torchEnv = { ATEN_CPU_CAPABILITY: 'avx2', ONEDNN_MAX_CPU_ISA: 'AVX2', MKL_ENABLE_INSTRUCTIONS: 'AVX2' };
+  const plans = {
+    ours: node('worker-instaseg.mjs', { threads, ...(isa && { isa }) }),
+    onnxruntime: node('worker-onnxruntime.mjs', { threads, ...(held && { package: held.package }) }, held?.env),
+    torch: ['python', 'worker_torch.py', { threads }, { OMP_NUM_THREADS: String(threads), ...(avx2 && torchEnv) }],
+  };
+  return (side) => {
+    const [kind, file, settings, env] = plans[side];
+    const command = kind === 'node' ? process.execPath : flags.python;
+    return new Worker(side, command, [join(HERE, file), JSON.stringify(settings)], env);
   };
 }
 
-const rows = [];
-for (const shape of CONVOLUTIONS) {
-  rows.push(await convolution(shape));
-  console.error(rows.at(-1).work, rows.at(-1).shape, rows.at(-1).ratio);
+const median = (values) => [...values].sort((a, b) => a - b)[values.length >> 1];
+const round = (value, digits = 2) => Number(value.toFixed(digits));
+
+/** Milliseconds of every worker, their calls alternating: at least `least` rounds, more where they are short. */
+async function race(workers, { least, most, seconds }) {
+  const samples = workers.map(() => []);
+  const started = performance.now();
+  for (let round = -2; round < most; round += 1) {
+    if (round >= least && performance.now() - started > seconds * 1000) break;
+    if (round === -1 && least <= 3) continue; // networks: one round of warm-up
+    for (const [i, worker] of workers.entries()) {
+      // onnxruntime's threads spin for a while after a call, on cores that the next call needs.
+      await sleep(30);
+      const { ms } = await worker.ask({ do: 'run' });
+      if (round >= 0) samples[i].push(ms);
+    }
+  }
+  return samples.map((times) => ({ min: Math.min(...times), median: median(times), runs: times.length }));
 }
-const geometricMean = (list) => Math.exp(list.reduce((sum, x) => sum + Math.log(x), 0) / list.length);
-const summary = Object.fromEntries(
-  ['3x3', '1x1', 'deformable', 'other'].map((work) => [
-    work,
-    Number(geometricMean(rows.filter((row) => row.work === work).map((row) => row.ratio)).toFixed(2)),
-  ]),
-);
+
+/** The convolutions of both networks, each shape once. */
+function convolutions() {
+  const found = new Map();
+  for (const model of MODELS.map(({ name }) => name)) {
+    for (const { op, name, values } of readShapes(model)) {
+      if (op !== 'conv2d' && op !== 'deformConv2d') continue;
+      const get = (key, fallback) => Number(values.get(key) ?? fallback);
+      const input = values.get('input').split('x').map(Number);
+      const work = {
+        op,
+        input,
+        outputs: get('outputs'),
+        kernel: get('kernel', op === 'conv2d' ? 1 : 3),
+        stride: get('stride', 1),
+      };
+      const key = JSON.stringify(work);
+      if (!found.has(key)) found.set(key, { ...work, model, name });
+    }
+  }
+  return [...found.values()].filter(({ model, name }) => `${model} ${name}`.includes(flags.filter));
+}
+
+function groupOf({ op, kernel, stride }) {
+  if (op === 'deformConv2d') return 'deformable';
+  if (stride === 1 && kernel === 3) return '3x3 s1';
+  return stride === 1 && kernel === 1 ? '1x1' : 'other';
+}
+
+async function measureConvolutions(section, start) {
+  const [ours, peer] = [start('ours'), start('onnxruntime')];
+  const rows = [];
+  try {
+    const about = [await ours.ask({ do: 'about' }), await peer.ask({ do: 'about' })];
+    const paths = ['ours', 'peer'].map((side) => join(WORK, `${side}.f32`));
+    for (const work of convolutions()) {
+      const flops = flopsOf(work);
+      const shape = `${work.kernel}x${work.kernel}/${work.stride} ${work.input[3]}-${work.outputs} ${work.input.slice(0, 3).join('x')}`;
+      const { variant } = await ours.ask({ do: 'convolution', work, output: paths[0] });
+      await peer.ask({ do: 'convolution', work, output: paths[1] });
+      const difference = requireClose(`${groupOf(work)} ${shape}`, ...paths);
+      const [mine, theirs] = await race([ours, peer], { least: 5, most: 15, seconds: 1.5 });
+      await ours.ask({ do: 'close' });
+      await peer.ask({ do: 'close' });
+      rows.push({
+        section,
+        work: groupOf(work),
+        model: work.model,
+        name: work.name,
+        shape,
+        variant,
+        peerName: 'onnxruntime-node',
+        ours: round(mine.min),
+        peer: round(theirs.min),
+        ratio: round(theirs.min / mine.min),
+        ratioOfMedians: round(theirs.median / mine.median),
+        runs: mine.runs,
+        gflops: Math.round(flops / mine.min / 1e6),
+        peerGflops: Math.round(flops / theirs.min / 1e6),
+        difference,
+      });
+      say(`${section}: ${groupOf(work)} ${shape}: ${rows.at(-1).ratio}`);
+    }
+    return { rows, about };
+  } finally {
+    await ours.end();
+    await peer.end();
+    for (const side of ['ours', 'peer']) rmSync(join(WORK, `${side}.f32`), { force: true });
+  }
+}
+
+async function measureModel(section, model, start, onnxFolder, weights) {
+  const sides = ['ours', ...(onnxFolder ? ['onnxruntime'] : []), ...(python.torch ? ['torch'] : [])];
+  const workers = sides.map(start);
+  try {
+    const about = await Promise.all(workers.map((worker) => worker.ask({ do: 'about' })));
+    const outputs = sides.map((side) => join(WORK, `${model.name}-${side}`));
+    for (const [i, worker] of workers.entries()) {
+      await worker.ask({
+        do: 'model',
+        name: model.name,
+        image: model.image,
+        scale: model.scale,
+        weights,
+        onnx: onnxFolder && join(onnxFolder, `${model.name}.onnx`),
+        output: outputs[i],
+      });
+    }
+    const agreements = sides
+      .slice(1)
+      .map((side, i) => requireAgreement(`${model.title}, ${side}`, outputs[0], outputs[i + 1], model.image));
+    outputs.forEach((path) => ['json', 'masks'].forEach((end) => rmSync(`${path}.${end}`, { force: true })));
+    const times = await race(workers, { least: 3, most: 7, seconds: 40 });
+    const peaks = [];
+    for (const worker of workers) peaks.push((await worker.ask({ do: 'memory' })).peak);
+    return {
+      about,
+      rows: sides.slice(1).map((_, k) => ({
+        section,
+        work: model.title,
+        model: model.name,
+        shape: `${model.image.width}x${model.image.height}`,
+        peerName: about[k + 1].name,
+        ours: round(times[0].min),
+        peer: round(times[k + 1].min),
+        ratio: round(times[k + 1].min / times[0].min),
+        ratioOfMedians: round(times[k + 1].median / times[0].median),
+        runs: times[0].runs,
+        memoryOurs: peaks[0],
+        memoryPeer: peaks[k + 1],
+        memoryRatio: peaks[0] && peaks[k + 1] ? round(peaks[0] / peaks[k + 1]) : null,
+        agreement: agreements[k],
+      })),
+    };
+  } finally {
+    for (const worker of workers) await worker.end();
+  }
+}
+
+const machine = machineInfo();
+const sections = flags.section ? [flags.section] : machine.isa === 'avx512' ? ['machine', 'avx2'] : ['machine'];
+const threads = Number(flags.threads ?? require('../../dist/src/index.js').listDevices()[0].threads);
 const report = {
-  title: 'instaseg against onnxruntime-node, milliseconds (minimum of 9), ratio above 1: instaseg is faster',
-  date: new Date().toISOString().slice(0, 10),
-  commit: execFileSync('git', ['rev-parse', '--short', 'HEAD'], { encoding: 'utf8' }).trim(),
-  cpu: cpus()[0]?.model,
-  threads: device.threads,
-  isa: device.isa,
-  // onnxruntime takes the highest instruction set that the processor has.
-  processorHas: listDevices()[0].isa,
-  node: process.version,
-  summary,
-  rows,
+  title: 'instaseg against its peers: milliseconds (minimum), ratio = peer / ours; above 1 instaseg is faster',
+  ...(await provenance()),
+  machine,
+  threads,
+  sections: [],
+  rows: [],
 };
-console.table(rows);
-console.log('geometric means of the ratios', summary);
-const json = process.argv.indexOf('--json');
-if (json > 0) writeFileSync(process.argv[json + 1], `${JSON.stringify(report, null, 1)}\n`);
-await device.dispose();
+for (const section of sections) {
+  const start = sidesOf(section, threads);
+  const sides = new Map();
+  const note = (about) => about.forEach((side) => sides.set(side.name, { ...sides.get(side.name), ...side }));
+  if (flags.only !== 'models') {
+    const { rows, about } = await measureConvolutions(section, start);
+    note(about);
+    report.rows.push(...rows);
+  }
+  if (flags.only !== 'convolutions') {
+    const onnxFolder = exportModels();
+    for (const model of MODELS) {
+      const { file, remove } = await writeSeededModel(model.name);
+      try {
+        const { rows, about } = await measureModel(section, model, start, onnxFolder, file);
+        note(about);
+        report.rows.push(...rows);
+        for (const row of rows)
+          say(`${section}: ${row.work} against ${row.peerName}: ${row.ratio}, memory ${row.memoryRatio}`);
+      } finally {
+        remove();
+      }
+    }
+  }
+  report.sections.push({ section, sides: [...sides.values()] });
+}
+const text = markdown(report);
+console.log(text);
+const json = `${JSON.stringify(report, null, 1)}\n`;
+if (flags.json) writeFileSync(flags.json, json);
+if (flags.report) {
+  const stem = join(HERE, '..', 'results', `${report.date.slice(0, 10)}-peers`);
+  writeFileSync(`${stem}.json`, json);
+  writeFileSync(`${stem}.md`, text);
+  say(`written: ${stem}.json and .md`);
+}
