@@ -6,13 +6,17 @@ import { readFileSync } from 'node:fs';
 const PIXELS = 1.01;
 const SCORE = 1e-3;
 const MASK_IOU = 0.98;
+/** Pixels of a peer's soft mask this near to the threshold count for neither side; random weights leave many. */
+export const UNDECIDED = 0.005;
 const ALONE = 0.02;
 
-function maskIou(a, b) {
+/** `theirs` has 2 where its pixel is undecided. */
+function maskIou(ours, theirs) {
   let [both, either] = [0, 0];
-  for (let i = 0; i < a.length; i += 1) {
-    both += a[i] & b[i];
-    either += a[i] | b[i];
+  for (let i = 0; i < ours.length; i += 1) {
+    if (theirs[i] === 2) continue;
+    both += ours[i] & theirs[i];
+    either += ours[i] | theirs[i];
   }
   return either === 0 ? 1 : both / either;
 }

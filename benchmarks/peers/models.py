@@ -65,7 +65,7 @@ def mask_rcnn(spec):
 
 
 class YolactDetector(torch.nn.Module):
-    """From the image [3, H, W] of 0 to 255 to boxes in its pixels, labels, scores and masks [D, H, W] of it.
+    """From the image [3, H, W] of 0 to 255 to boxes in its pixels, labels, scores and soft masks [D, 1, H, W] of it.
 
     Fast NMS over the best 200 of each class, the best 100 of all; a mask is the prototypes' sum within the box, enlarged
     to the image; its score is that of the box times the predicted IoU.
@@ -107,8 +107,12 @@ class YolactDetector(torch.nn.Module):
     def forward(self, image):
         height, width = image.shape[-2:]
         boxes, classes, box_scores, scores, masks = self.detect(image)
-        masks = F.interpolate(masks[:, None], size=(height, width), mode='bilinear', align_corners=False)[:, 0] > 0.5
-        boxes = boxes * torch.tensor([width, height, width, height])
+        masks = F.interpolate(masks[:, None], size=(height, width), mode='bilinear', align_corners=False)
+        # Corners in whole pixels, as the official code gives them.
+        size = torch.tensor([width, height])
+        low = (torch.minimum(boxes[:, :2], boxes[:, 2:]) * size).clamp(min=0)
+        high = torch.minimum(torch.maximum(boxes[:, :2], boxes[:, 2:]) * size, size)
+        boxes = torch.cat([low, high], 1).floor()
         return boxes, classes + 1, box_scores, scores, masks
 
 

@@ -17,7 +17,7 @@ import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { requireAgreement, requireClose } from './agreement.mjs';
+import { requireAgreement, requireClose, UNDECIDED } from './agreement.mjs';
 import { heldToAvx2 } from './hold-avx2.mjs';
 import { flopsOf } from './inputs.mjs';
 import { markdown } from './markdown.mjs';
@@ -218,6 +218,7 @@ async function measureModel(section, model, start, onnxFolder, weights) {
         name: model.name,
         image: model.image,
         scale: model.scale,
+        undecided: UNDECIDED,
         weights,
         onnx: onnxFolder && join(onnxFolder, `${model.name}.onnx`),
         output: outputs[i],

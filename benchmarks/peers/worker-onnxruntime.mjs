@@ -1,6 +1,6 @@
 // onnxruntime-node's side: `node worker-onnxruntime.mjs {"threads":2,"package":"/path/of/onnxruntime-node"}`. See
 // workers.mjs.
-import { readFileSync, writeFileSync, writeSync } from 'node:fs';
+import { writeFileSync, writeSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { convolution, noiseImage, toNchw } from './inputs.mjs';
 import { peakMemory } from './memory.mjs';
@@ -11,7 +11,12 @@ const settings = JSON.parse(process.argv[2] ?? '{}');
 const require = createRequire(import.meta.url);
 const ort = require(settings.package ?? 'onnxruntime-node');
 const manifest = require(`${settings.package ?? 'onnxruntime-node'}/package.json`);
-const options = { intraOpNumThreads: settings.threads, interOpNumThreads: 1, executionProviders: ['cpu'] };
+const options = {
+  intraOpNumThreads: settings.threads,
+  interOpNumThreads: 1,
+  executionProviders: ['cpu'],
+  logSeverityLevel: 3,
+};
 let run;
 let session;
 
@@ -55,7 +60,7 @@ async function openConvolution({ work, output }) {
   run = () => session.run(feeds);
 }
 
-async function openModel({ onnx, image, scale, output }) {
+async function openModel({ onnx, image, scale, undecided, output }) {
   session = await ort.InferenceSession.create(onnx, options);
   const { data, height, width } = noiseImage(image);
   const planes = new Float32Array(data.length);
@@ -70,10 +75,8 @@ async function openModel({ onnx, image, scale, output }) {
     box: Array.from(boxes.data.subarray(4 * i, 4 * i + 4), Number),
   }));
   writeFileSync(`${output}.json`, JSON.stringify(detections));
-  writeFileSync(
-    `${output}.masks`,
-    Uint8Array.from(masks.data, (value) => (Number(value) > 0.5 ? 1 : 0)),
-  );
+  const bit = (value) => (Math.abs(value - 0.5) < undecided ? 2 : value > 0.5 ? 1 : 0);
+  writeFileSync(`${output}.masks`, Uint8Array.from(masks.data, bit));
   run = () => session.run(feeds);
   return { detections: detections.length };
 }

@@ -27,14 +27,15 @@ class Worker:
         self.family = spec['config']['family']
         found = self.forward()
         if self.family == 'torchvision':
-            boxes, labels, scores = found['boxes'], found['labels'], found['scores']
-            masks = found['masks'][:, 0] > 0.5
+            boxes, labels, scores, masks = (found[key] for key in ('boxes', 'labels', 'scores', 'masks'))
         else:
             boxes, labels, _, scores, masks = found
         rows = zip(labels.tolist(), scores.tolist(), boxes.tolist())
         with open(request['output'] + '.json', 'w') as file:
             json.dump([dict(label=label, score=score, box=box) for label, score, box in rows], file)
-        masks.to(torch.uint8).numpy().tofile(request['output'] + '.masks')
+        bits = (masks > 0.5).to(torch.uint8)
+        bits[(masks - 0.5).abs() < request['undecided']] = 2
+        bits.numpy().tofile(request['output'] + '.masks')
         return dict(detections=len(boxes))
 
     def forward(self):

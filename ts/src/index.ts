@@ -80,7 +80,14 @@ export type { CategoryFigures, CocoStat } from './evaluation/summary.js';
 // Devices and single kernels.
 export { Tensor, type DType } from './runtime/tensor.js';
 export { Constant, SymbolicTensor, reshape, type InputSpec, type TensorLike } from './runtime/graph.js';
-export { Plan, type ResultOf, type RunOptions, type RunProfile, type StepInfo, type SymbolicResult } from './runtime/plan.js';
+export {
+  Plan,
+  type ResultOf,
+  type RunOptions,
+  type RunProfile,
+  type StepInfo,
+  type SymbolicResult,
+} from './runtime/plan.js';
 export {
   Device,
   listDevices,

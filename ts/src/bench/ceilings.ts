@@ -18,7 +18,7 @@ export interface Ceilings {
 }
 
 const LEVELS = ['baseline', 'avx2', 'avx512'] as const;
-const RUNS = 7;
+const RUNS = 15;
 
 /** A buffer that no cache holds: four times the last-level cache. */
 function copyBytes(device: Device, machine: MachineInfo): number {

@@ -4,8 +4,8 @@ import type { Instance, SegmentationResult } from '../models/result.js';
 import type { OpPrecision } from './check.js';
 
 /**
- * What rounding may change, by precision: coordinates as a fraction of the image's longer side, scores, and the share of
- * detections without a partner. NMS and top-k turn differences of rounding into decisions where two candidates nearly
+ * What rounding may change, by precision: coordinates as a fraction of the image's longer side, scores, the masks' pixels
+ * taken together (one mask of random weights may be undecided everywhere), and the share of detections without a partner. NMS and top-k turn differences of rounding into decisions where two candidates nearly
  * tie, so a few detections may have no partner; weights of narrow precision move everything a little.
  */
 const TOLERANCES: Readonly<Record<OpPrecision, { box: number; score: number; maskIou: number; alone: number }>> = {
@@ -22,9 +22,10 @@ export interface ModelCheck {
   readonly found: number;
   /** Detections that have the same one on the other side. */
   readonly matched: number;
-  /** Of matched detections: largest difference of a coordinate in pixels and of a score, least IoU of masks. */
+  /** Of matched detections: largest difference of a coordinate in pixels and of a score. */
   readonly boxDifference: number;
   readonly scoreDifference: number;
+  /** All their masks together: pixels of both sides over pixels of either. */
   readonly maskIou: number;
   readonly right: boolean;
 }
@@ -41,22 +42,25 @@ export function compareResults(
   const allowed = TOLERANCES[precision];
   const pixels = allowed.box * Math.max(expected.width, expected.height);
   const free = new Set(actual.instances);
-  let [matched, worstBox, worstScore, leastIou] = [0, 0, 0, 1];
+  let [matched, worstBox, worstScore, both, either] = [0, 0, 0, 0, 0];
   for (const one of expected.instances) {
     const same = [...free].filter(
       (other) => other.classId === one.classId && Math.abs(other.score - one.score) <= allowed.score,
     );
     const partner = same.toSorted((a, b) => boxDifference(a, one) - boxDifference(b, one))[0];
     if (!partner || !(boxDifference(partner, one) <= pixels)) continue;
-    // Two empty masks are equal; their IoU is not defined.
-    const iou = partner.area + one.area === 0 ? 1 : rleIou([partner.mask.toRLE()], [one.mask.toRLE()])[0]!;
-    if (!(iou >= allowed.maskIou)) continue;
     free.delete(partner);
+    // With i of both and sum s of the areas, the IoU is i / (s - i).
+    const areas = partner.area + one.area;
+    const iou = areas === 0 ? 0 : rleIou([partner.mask.toRLE()], [one.mask.toRLE()])[0]!;
+    const shared = (areas * iou) / (1 + iou);
+    both += shared;
+    either += areas - shared;
     matched += 1;
     worstBox = Math.max(worstBox, boxDifference(partner, one));
     worstScore = Math.max(worstScore, Math.abs(partner.score - one.score));
-    leastIou = Math.min(leastIou, iou);
   }
+  const maskIou = either === 0 ? 1 : both / either;
   const most = Math.max(expected.instances.length, actual.instances.length);
   return {
     against,
@@ -65,7 +69,7 @@ export function compareResults(
     matched,
     boxDifference: worstBox,
     scoreDifference: worstScore,
-    maskIou: leastIou,
-    right: most - matched <= Math.ceil(allowed.alone * most),
+    maskIou,
+    right: most - matched <= Math.ceil(allowed.alone * most) && maskIou >= allowed.maskIou,
   };
 }

@@ -58,8 +58,13 @@ export class OpBench {
    * @throws InstasegError ERR_WRONG_RESULT: nothing that is wrong gets a speed
    */
   async measure(shape: ShapeCase): Promise<OpRow> {
+    return this.measureCase(opCase(shape));
+  }
+
+  /** The same for a case of one's own. */
+  async measureCase(found: OpCase): Promise<OpRow> {
+    const { shape } = found;
     const { precision, signal } = this.#options;
-    const found = opCase(shape);
     const check = await this.#check(found);
     if (!isRight(check)) {
       throw new InstasegError(

@@ -109,12 +109,11 @@ export async function runModelBench(
   name: string,
   options: BenchDeviceOptions & Omit<ModelBenchOptions, 'load'> & Pick<ModelBenchOptions['load'], 'onDownload'>,
 ): Promise<ModelReport> {
-  const { device, threads, isa, onDownload, ...rest } = options;
-  const { precision, randomWeights, image, samples, seconds } = rest;
+  const { threads, isa, onDownload, precision, randomWeights, image, samples, seconds, signal, note } = options;
   const settings = { precision, randomWeights, image, samples, seconds };
   const { head, result } = await withHead(options, settings, (opened, ceilings) =>
     // The same device by its name: the model opens its own, so that its memory is its own.
-    benchModel(name, ceilings, { ...rest, load: { device: opened.name, threads, isa, onDownload } }),
+    benchModel(name, ceilings, { ...settings, signal, note, load: { device: opened.name, threads, isa, onDownload } }),
   );
   return { ...head, kind: 'model', rows: [result] };
 }

@@ -57,7 +57,7 @@ export const addBenchCommand: AddCommand = (program, context, done) => {
 
 const common = (command: Command): Command =>
   command
-    .addOption(deviceOption().default('cpu'))
+    .addOption(deviceOption())
     .addOption(threadsOption())
     .addOption(isaOption())
     .addOption(
@@ -127,7 +127,10 @@ async function benchOps(filter: string | undefined, flags: OpsFlags, { terminal,
     import('../bench/tables.js'),
   ]);
   const { json: target, ...options } = flags;
-  const cases = await step(EXIT.usage, (async () => chooseCases({ filter, shapes: flags.shapes }))());
+  const cases = await step(
+    EXIT.usage,
+    attempt(() => chooseCases({ filter, shapes: flags.shapes })),
+  );
   const progress = terminal.progress(cases.length, '{bar} {value} / {total} cases, {eta_formatted} left');
   const report = await step(
     EXIT.model,
@@ -193,7 +196,7 @@ async function compare(
   ]);
   const comparison: ReportComparison = await step(
     EXIT.failed,
-    (async () => compareReports(readReport(before), readReport(after)))(),
+    attempt(() => compareReports(readReport(before), readReport(after))),
   );
   const { figures, onlyBefore, onlyAfter, warnings } = comparison;
   if (figures.length === 0) throw usageError(`${before} and ${after} have no row in common`);
@@ -210,6 +213,9 @@ async function compare(
   }
   return slower.length > 0 ? EXIT.failed : EXIT.ok;
 }
+
+/** What `work` gives or throws, as a promise. */
+const attempt = <T>(work: () => T): Promise<T> => new Promise((resolve) => resolve(work()));
 
 const format = ({ rows, right }: Table): string => formatTable(rows, right);
 
