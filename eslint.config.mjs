@@ -47,7 +47,18 @@ export default tseslint.config(
     rules: {
       '@typescript-eslint/no-restricted-imports': [
         'error',
-        { patterns: ['**/ops/*', '**/nn/*', '**/models/*', '**/cli/*', '**/weights/*', '**/image/*', '**/masks/*'] },
+        {
+          patterns: [
+            '**/ops/*',
+            '**/nn/*',
+            '**/models/*',
+            '**/bench/*',
+            '**/cli/*',
+            '**/weights/*',
+            '**/image/*',
+            '**/masks/*',
+          ],
+        },
       ],
     },
   },
@@ -56,13 +67,15 @@ export default tseslint.config(
     rules: {
       '@typescript-eslint/no-restricted-imports': [
         'error',
-        { patterns: ['**/nn/*', '**/models/*', '**/cli/*', '**/weights/*', '**/image/*', '**/masks/*'] },
+        { patterns: ['**/nn/*', '**/models/*', '**/bench/*', '**/cli/*', '**/weights/*', '**/image/*', '**/masks/*'] },
       ],
     },
   },
   {
     files: ['ts/src/nn/**/*.ts'],
-    rules: { '@typescript-eslint/no-restricted-imports': ['error', { patterns: ['**/models/*', '**/cli/*'] }] },
+    rules: {
+      '@typescript-eslint/no-restricted-imports': ['error', { patterns: ['**/models/*', '**/bench/*', '**/cli/*'] }],
+    },
   },
   {
     // The command line uses what every user of the package has.

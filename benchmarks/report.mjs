@@ -1,19 +1,6 @@
-// What the benchmarks share: timing, and a report that says where and when it was made.
+// A report of a script in this folder, which says where and when it was made.
 import { execFileSync } from 'node:child_process';
 import { cpus } from 'node:os';
-
-/** Minimum and median in milliseconds of `runs` calls, after warm-up calls. */
-export async function time(run, { warmUp = 2, runs = 7 } = {}) {
-  for (let i = 0; i < warmUp; i += 1) await run();
-  const samples = [];
-  for (let i = 0; i < runs; i += 1) {
-    const start = performance.now();
-    await run();
-    samples.push(performance.now() - start);
-  }
-  samples.sort((a, b) => a - b);
-  return { min: samples[0], median: samples[Math.floor(samples.length / 2)] };
-}
 
 function commit() {
   try {

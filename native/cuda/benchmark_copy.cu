@@ -13,9 +13,8 @@ struct Same {
 };
 
 void run(const BenchmarkCopy&, const KernelContext& context) {
-  launch_map(
-      context, context.outputs[0].elements(),
-      UnaryMap<Same, float, float>{{}, context.outputs[0].as<float>(), context.inputs[0].as<const float>()});
+  launch_map(context, context.outputs[0].elements(),
+             UnaryMap<Same, float, float>{{}, context.outputs[0].as<float>(), context.inputs[0].as<const float>()});
 }
 
 const KernelRegistrations<BenchmarkCopy> simt({DType::f32}, {.variant = "simt", .rank = 10, .run = run});

@@ -56,7 +56,7 @@ test('the image id comes from the caller, else from the name', (t) => {
 test('a result tells the size of its image and keeps the pixels to itself', (t) => {
   const result = new SegmentationResult(image, [cat]);
   t.deepEqual([result.width, result.height], [4, 3]);
-  t.deepEqual(Object.keys(result).toSorted(), ['height', 'imageId', 'instances', 'timings', 'width']);
+  t.deepEqual(Object.keys(result).toSorted(), ['height', 'imageId', 'instances', 'profile', 'timings', 'width']);
   t.is(result.timings, null);
   const timings = { decode: 2, forward: 30 };
   t.deepEqual(new SegmentationResult(image, [cat], { timings }).timings, timings);

@@ -1,5 +1,5 @@
 import test from 'ava';
-import { Device, InstasegError, ops, reshape, Tensor } from '../../src/index.js';
+import { Device, InstasegError, ops, reshape, Tensor, type RunProfile } from '../../src/index.js';
 import { assertClose, randomTensor } from '../support/ops.js';
 
 let device: Device;
@@ -189,4 +189,41 @@ test('weights may be written in pieces and in other types, until a plan uses the
   t.throws(() => own.constant('f32', [2]).write(1, 'f32', new Uint8Array(8)), { message: /do not fit/ });
   t.throws(() => own.constant('f32', [2]).write(0, 'f99', new Uint8Array(8)), { message: /f99/ });
   await own.dispose();
+});
+
+test('a profiled run reports its steps, with layers by their weights, and what is around them', async (t) => {
+  const own = await Device.open('cpu', { threads: 2 });
+  const weight = own.constant('f32', [8, 4, 1, 1], 'backbone.conv1.weight');
+  const plan = await own.compile([f32([1, 16, 16, 4]), { dtype: 'i32', shape: [1] }], (x, counts) => {
+    const y = ops.relu(ops.conv2d(x, weight));
+    return ops.convTranspose2d(y, Tensor.zeros([8, 2, 1, 1]), { counts });
+  });
+  const input = [randomTensor(1, [1, 16, 16, 4]), Tensor.from(Int32Array.of(1))];
+  const profiles: RunProfile[] = [];
+  await plan.run(input, { onProfile: (profile) => profiles.push(profile) });
+  await plan.run(input);
+  t.is(profiles.length, 1, 'the second run was not profiled');
+  const [{ steps, inputs, queued, running, total }] = profiles as [RunProfile];
+  t.deepEqual(
+    steps.map(({ op, label, counted }) => ({ op, label, counted })),
+    [
+      // ReLU is part of the convolution, which keeps its label.
+      { op: 'conv2d', label: 'backbone.conv1', counted: false },
+      { op: 'convTranspose2d', label: undefined, counted: true },
+    ],
+  );
+  const sum = steps.reduce((time, { milliseconds }) => time + milliseconds, 0);
+  t.true(sum > 0 && sum <= running, 'steps are within the run');
+  t.true(inputs >= 0 && queued >= 0 && inputs + running <= total);
+  plan.dispose();
+  await own.dispose();
+});
+
+test('a plan that is disposed of while it runs still reports its profile', async (t) => {
+  const plan = await device.compile([f32([4])], (x) => ops.relu(x));
+  let steps = 0;
+  const running = plan.run([Tensor.zeros([4])], { onProfile: (profile) => (steps = profile.steps.length) });
+  plan.dispose();
+  await running;
+  t.is(steps, 1);
 });
