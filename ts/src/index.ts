@@ -35,13 +35,40 @@ export {
   type InspectedTensor,
   type InspectOptions,
 } from './weights/inspect.js';
-export type { CheckpointFormat } from './weights/checkpoint.js';
+export type { CheckpointDType, CheckpointFormat, TensorInfo } from './weights/checkpoint.js';
+export type { WeightDType } from './weights/cast.js';
 export type {
+  AnchorConfig,
+  BackboneConfig,
+  BatchNormConfig,
+  BoxConfig,
   ConfigOverrides,
+  Detectron2AnchorConfig,
+  Detectron2BackboneConfig,
+  Detectron2BoxConfig,
   Detectron2Config,
+  Detectron2ImageConfig,
+  Detectron2MaskConfig,
+  Detectron2RoiAlignConfig,
+  Detectron2RpnConfig,
+  FpnConfig,
+  ImageConfig,
+  MaskConfig,
   MaskRcnnConfig,
   ModelConfig,
+  ProtonetConfig,
+  ProtonetLayer,
+  RoiAlignConfig,
+  RpnConfig,
+  YolactAnchorConfig,
   YolactConfig,
+  YolactDarkNetConfig,
+  YolactDetectConfig,
+  YolactFpnConfig,
+  YolactHeadConfig,
+  YolactImageConfig,
+  YolactMaskConfig,
+  YolactResNetConfig,
 } from './weights/families/config.js';
 export { objectNames } from './weights/families/config.js';
 
@@ -78,6 +105,7 @@ export type { AreaRange } from './evaluation/match.js';
 export type { CategoryFigures, CocoStat } from './evaluation/summary.js';
 
 // Devices and single kernels.
+export type { KernelRow } from './runtime/addon.js';
 export { Tensor, type DType } from './runtime/tensor.js';
 export { Constant, SymbolicTensor, reshape, type InputSpec, type TensorLike } from './runtime/graph.js';
 export {
@@ -92,6 +120,7 @@ export {
   Device,
   listDevices,
   listKernels,
+  type CompileOptions,
   type DeviceInfo,
   type DeviceName,
   type DeviceOptions,
@@ -99,6 +128,7 @@ export {
 } from './runtime/device.js';
 export { diagnostics, type AddonReport, type CacheReport, type Diagnostics } from './diagnostics/diagnostics.js';
 export type { MemoryReport, ProcessorReport, SystemReport } from './diagnostics/system.js';
+/** Single ops, to be called inside of `device.run` or `device.compile`. Images and feature maps are NHWC. */
 export * as ops from './ops/index.js';
 
 // For tests and demonstrations: models of random, reproducible weights, whose detections mean nothing.

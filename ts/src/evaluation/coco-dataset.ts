@@ -5,6 +5,7 @@ import { invalid } from '../runtime/validate.js';
 import { isObject, pathOf, readJsonFile, rowsOf } from './json-file.js';
 import { segmentationOf, type CocoSegmentation } from './segmentation.js';
 
+/** An image of a data set; sizes in pixels. */
 export interface CocoImage {
   readonly id: number;
   /** In pixels. */
@@ -14,6 +15,7 @@ export interface CocoImage {
   readonly fileName: string | undefined;
 }
 
+/** A kind of object of a data set. */
 export interface CocoCategory {
   readonly id: number;
   readonly name: string;
@@ -34,6 +36,7 @@ export interface CocoAnnotation {
   readonly ignore: boolean;
 }
 
+/** A data set as COCO's annotation files have it, checked and indexed. */
 export interface CocoDataset {
   /** What errors and reports call it: the file's path, where it comes from one. */
   readonly source: string;

@@ -15,6 +15,7 @@ import { matchDetections, type AreaRange, type MatchInput } from './match.js';
 import { maskRuns } from './segmentation.js';
 import { summarize, summarizeClass, type CategoryFigures, type CocoStat } from './summary.js';
 
+/** Options of {@link evaluateCoco}. */
 export interface EvaluateCocoOptions {
   /** What is compared: boxes or masks. */
   readonly iouType: 'bbox' | 'segm';
@@ -66,6 +67,7 @@ export interface CocoMatches {
   readonly ious: Float64Array;
 }
 
+/** COCO's figures of one evaluation, as pycocotools computes them. */
 export interface CocoEvaluation {
   readonly iouType: 'bbox' | 'segm';
   readonly useCategories: boolean;

@@ -21,6 +21,7 @@ export interface DecodedImage {
   readonly name?: string;
 }
 
+/** Options of {@link decodeImage}. */
 export interface DecodeOptions {
   /** Aborts the call with `signal.reason`. */
   signal?: AbortSignal;

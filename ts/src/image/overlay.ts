@@ -8,6 +8,7 @@ import { Canvas, measureText, type Colour } from './canvas.js';
 import { toBytes, type DecodedImage } from './decode.js';
 import { loadSharp } from './sharp.js';
 
+/** What is drawn, and how; everything is on unless it is said otherwise. */
 export interface OverlayOptions {
   /** Fill the objects with their colour; by default true. */
   masks?: boolean;
@@ -27,6 +28,7 @@ export interface OverlayOptions {
   fontSize?: number;
 }
 
+/** Formats that a drawing can be encoded in. */
 export type OverlayFormat = 'png' | 'jpeg' | 'webp';
 
 /** The image with its objects drawn over it. Nothing is drawn before one of the methods is called. */

@@ -17,6 +17,7 @@ export interface MultiPolygon {
   coordinates: Polygon[];
 }
 
+/** Options of {@link Mask.toPolygons}. */
 export interface PolygonOptions {
   /**
    * The largest distance, in pixels, by which the line may move when points are left out. 0, the default, keeps every

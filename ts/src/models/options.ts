@@ -57,11 +57,12 @@ export interface StreamOptions extends SegmentOptions {
   readonly maxInFlight?: number | undefined;
 }
 
-/** How a model uses its device; set when it is loaded. */
+/** Arithmetic of feature maps. */
 export const PRECISIONS = ['f32', 'tf32', 'f16', 'bf16'] as const;
 /** See `precision` of LoadOptions. */
 export type Precision = (typeof PRECISIONS)[number];
 
+/** How a model uses its device; set when it is loaded. */
 export interface SegmenterOptions {
   /** Calls that may wait before more are refused with ERR_OVERLOADED; by default 256. */
   readonly maxQueue?: number | undefined;

@@ -75,6 +75,7 @@ export class InstanceSegmenter {
     return this.#device.name;
   }
 
+  /** The same with threads, instruction set and, for `auto`, why it is not CUDA. */
   get deviceInfo(): ModelDeviceInfo {
     const { name, threads, isa, fallbackReason } = this.#device;
     return { name, threads, isa, fallbackReason };
@@ -159,6 +160,7 @@ export class InstanceSegmenter {
     return this.#disposing;
   }
 
+  /** `dispose` at the end of a block: `await using model = await load(...)`. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.dispose();
   }

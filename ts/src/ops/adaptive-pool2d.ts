@@ -2,6 +2,7 @@ import { record, withCount, type SymbolicTensor, type TensorLike } from '../runt
 import { invalid, requireOneOf } from '../runtime/validate.js';
 import { requirePair, type Pair } from './conv2d.js';
 
+/** Options of {@link adaptivePool2d}. */
 export interface AdaptivePool2dOptions {
   /** Size of the output; 1 pools each whole plane. */
   readonly output: Pair;

@@ -1,6 +1,7 @@
 import { record, type SymbolicTensor, type TensorLike } from '../runtime/graph.js';
 import { requireOneOf } from '../runtime/validate.js';
 
+/** Options of {@link add}. */
 export interface AddOptions {
   /** Applied to the sum; default "none". */
   readonly activation?: 'none' | 'relu' | undefined;

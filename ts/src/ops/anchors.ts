@@ -2,6 +2,7 @@ import { record, type SymbolicTensor } from '../runtime/graph.js';
 import { requireNumbers, optionalNumber } from './box-options.js';
 import { requirePair, type Pair } from './conv2d.js';
 
+/** Options of {@link anchors}. */
 export interface AnchorsOptions {
   /** Height and width of the feature map. */
   readonly grid: Pair;

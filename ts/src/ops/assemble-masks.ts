@@ -1,6 +1,7 @@
 import { record, withCount, type SymbolicTensor, type TensorLike } from '../runtime/graph.js';
 import { optionalNumber, type CountOptions } from './box-options.js';
 
+/** Options of {@link assembleMasks}. */
 export interface AssembleMasksOptions extends CountOptions {
   /** Cells added around a box; default 1. */
   readonly padding?: number | undefined;

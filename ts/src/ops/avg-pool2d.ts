@@ -3,6 +3,7 @@ import { requireInteger } from '../runtime/validate.js';
 import type { Pair } from './conv2d.js';
 import { windowAttributes } from './max-pool2d.js';
 
+/** Options of {@link avgPool2d}. */
 export interface AvgPool2dOptions {
   /** Size of the window. */
   readonly kernel: Pair;

@@ -1,6 +1,7 @@
 import { record, withCount, type SymbolicTensor, type TensorLike } from '../runtime/graph.js';
 import { requireNumber } from '../runtime/validate.js';
 
+/** Options of {@link batchNorm}. */
 export interface BatchNormOptions {
   /** Running mean, f32 [C]. */
   readonly mean: TensorLike;

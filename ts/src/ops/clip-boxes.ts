@@ -3,6 +3,7 @@ import { requireOneOf } from '../runtime/validate.js';
 import type { CountOptions } from './box-options.js';
 import { requirePair } from './conv2d.js';
 
+/** Options of {@link clipBoxes}. */
 export interface ClipBoxesOptions extends CountOptions {
   /** i32 [N, 4]: original height and width, resized height and width of each image. This or `size`. */
   readonly sizes?: TensorLike | undefined;

@@ -1,6 +1,7 @@
 import { record, type SymbolicTensor, type TensorLike } from '../runtime/graph.js';
 import { invalid, requireInteger } from '../runtime/validate.js';
 
+/** Options of {@link concat}. */
 export interface ConcatOptions {
   /** Negative axes count from the end. */
   readonly axis: number;

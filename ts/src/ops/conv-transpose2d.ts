@@ -2,6 +2,7 @@ import { record, withCount, type SymbolicTensor, type TensorLike } from '../runt
 import { requirePositiveInteger } from '../runtime/validate.js';
 import { requireActivation, requirePair, type Activation, type Pair } from './conv2d.js';
 
+/** Options of {@link convTranspose2d}. */
 export interface ConvTranspose2dOptions {
   /** f32 [Cout] */
   readonly bias?: TensorLike | undefined;

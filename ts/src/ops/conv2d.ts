@@ -7,6 +7,7 @@ export type Activation = 'none' | 'relu' | 'sigmoid' | 'tanh';
 /** One number for both axes, or [y, x]. */
 export type Pair = number | readonly [number, number];
 
+/** Options of {@link conv2d}. */
 export interface Conv2dOptions {
   /** f32 [Cout], added after `scale`. */
   readonly bias?: TensorLike | undefined;

@@ -1,6 +1,7 @@
 import { record, withCount, type SymbolicTensor, type TensorLike } from '../runtime/graph.js';
 import { optionalNumber, requireNumbers, type CountOptions } from './box-options.js';
 
+/** Options of {@link decodeBoxes}. */
 export interface DecodeBoxesOptions extends CountOptions {
   /** Divisors of dx, dy, dw, dh; default 1 each. */
   readonly weights?: readonly number[] | undefined;

@@ -1,6 +1,7 @@
 import { record, withCount, type SymbolicTensor, type TensorLike } from '../runtime/graph.js';
 import { requireNumbers, type CountOptions } from './box-options.js';
 
+/** Options of {@link decodePriors}. */
 export interface DecodePriorsOptions extends CountOptions {
   /** i32 [N, K]: the priors of each image to decode; default all. */
   readonly indices?: TensorLike | undefined;

@@ -2,6 +2,7 @@ import { record, type SymbolicTensor, type TensorLike } from '../runtime/graph.j
 import { requireOneOf, requirePositiveInteger } from '../runtime/validate.js';
 import { requireActivation, requirePair, type Conv2dOptions } from './conv2d.js';
 
+/** Options of {@link deformConv2d}. */
 export interface DeformConv2dOptions extends Omit<Conv2dOptions, 'counts'> {
   /** f32 [N, OH, OW, G * K]: a factor for each sample (DCNv2); without one all are 1 (DCNv1). */
   readonly mask?: TensorLike | undefined;

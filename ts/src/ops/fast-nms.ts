@@ -2,6 +2,7 @@ import { record, withCount, type SymbolicTensor, type TensorLike } from '../runt
 import { requireNumber, requireOneOf } from '../runtime/validate.js';
 import { optionalInteger, optionalNumber, type CountOptions } from './box-options.js';
 
+/** Options of {@link fastNms}. */
 export interface FastNmsOptions extends CountOptions {
   /**
    * "fast" (default): in each class the `topK` best candidates; one is dropped when its IoU with any better one of them,
@@ -25,6 +26,7 @@ export interface FastNmsOptions extends CountOptions {
   readonly background?: boolean | undefined;
 }
 
+/** Detections of {@link fastNms}, with a fixed capacity O an image; only the first `counts` are valid. */
 export interface FastNmsResult {
   /** i32 [N, O]: the candidate of each detection. */
   readonly indices: SymbolicTensor;

@@ -1,6 +1,7 @@
 import { record, withCount, type SymbolicTensor, type TensorLike } from '../runtime/graph.js';
 import { optionalInteger, optionalNumber } from './box-options.js';
 
+/** Options of {@link filterBoxes}. */
 export interface FilterBoxesOptions {
   /** C: candidate m belongs to row floor(m / C) and has class m % C; default 1. */
   readonly classes?: number | undefined;
@@ -18,6 +19,7 @@ export interface FilterBoxesOptions {
   readonly counts?: TensorLike | undefined;
 }
 
+/** What {@link filterBoxes} kept, with a fixed capacity K an image; only the first `counts` are valid. */
 export interface FilteredBoxes {
   /** i32 [N, K], ascending. */
   readonly indices: SymbolicTensor;

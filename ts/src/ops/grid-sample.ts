@@ -1,5 +1,6 @@
 import { record, type SymbolicTensor, type TensorLike } from '../runtime/graph.js';
 
+/** Options of {@link gridSample}. */
 export interface GridSampleOptions {
   /** Whether -1 and 1 are the centres of the border pixels instead of their outer edges; default false. */
   readonly alignCorners?: boolean | undefined;

@@ -1,6 +1,7 @@
 import { record, withCount, type SymbolicTensor, type TensorLike } from '../runtime/graph.js';
 import { requireActivation, type Activation } from './conv2d.js';
 
+/** Options of {@link linear}. */
 export interface LinearOptions {
   /** f32 [M] */
   readonly bias?: TensorLike | undefined;

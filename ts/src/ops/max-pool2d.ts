@@ -3,6 +3,7 @@ import type { Attributes } from '../runtime/addon.js';
 import { invalid } from '../runtime/validate.js';
 import { requirePair, type Pair } from './conv2d.js';
 
+/** Options of {@link maxPool2d} and {@link maxPool2dWithIndices}. */
 export interface MaxPool2dOptions {
   /** Size of the window. */
   readonly kernel: Pair;

@@ -3,6 +3,7 @@ import { invalid } from '../runtime/validate.js';
 import { requirePair, type Pair } from './conv2d.js';
 import { requireIntegers } from './slice.js';
 
+/** Options of {@link maxUnpool2d}. */
 export interface MaxUnpool2dOptions {
   /** Those of the pooling. */
   readonly kernel: Pair;

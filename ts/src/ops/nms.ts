@@ -2,6 +2,7 @@ import { record, withCount, type SymbolicTensor, type TensorLike } from '../runt
 import { requireNumber } from '../runtime/validate.js';
 import { optionalInteger } from './box-options.js';
 
+/** Options of {@link nms}. */
 export interface NmsOptions {
   /** Boxes with a larger IoU than this to a kept box are dropped. */
   readonly iouThreshold: number;

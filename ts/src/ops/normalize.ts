@@ -1,6 +1,7 @@
 import { record, type SymbolicTensor, type TensorLike } from '../runtime/graph.js';
 import { invalid, requireFinite } from '../runtime/validate.js';
 
+/** Options of {@link normalize}. */
 export interface NormalizeOptions {
   /** One number for each channel of the output, subtracted after `scale`. */
   readonly mean: readonly number[];

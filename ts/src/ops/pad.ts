@@ -2,6 +2,7 @@ import { record, type SymbolicTensor, type TensorLike } from '../runtime/graph.j
 import { invalid } from '../runtime/validate.js';
 import { requireIntegers } from './slice.js';
 
+/** Options of {@link pad}. */
 export interface PadOptions {
   /** Elements to add in front, one number an axis. */
   readonly before: readonly number[];

@@ -1,6 +1,7 @@
 import { record, withCount, type SymbolicTensor, type TensorLike } from '../runtime/graph.js';
 import { pasteAttributes, type PasteMasksOptions } from './paste-masks.js';
 
+/** Masks as run lengths, see {@link pasteMasksRle}. */
 export interface RleMasks {
   /** i32 [N, K, 4]: x, y, width and height of the part of the image that the mask was computed in. */
   readonly regions: SymbolicTensor;

@@ -2,6 +2,7 @@ import { record, withCount, type SymbolicTensor, type TensorLike } from '../runt
 import { requireOneOf } from '../runtime/validate.js';
 import { optionalNumber, type CountOptions } from './box-options.js';
 
+/** Options of {@link pasteMasks}, {@link pasteSoftMasks} and {@link pasteMasksRle}. */
 export interface PasteMasksOptions extends CountOptions {
   /**
    * "torchvision" (default): the mask gets a border of zeros, the box grows accordingly and is cut to whole pixels, the
@@ -29,6 +30,7 @@ export interface PastedRegions {
   readonly offsets: SymbolicTensor;
 }
 
+/** Masks as bits, see {@link pasteMasks}. */
 export interface PastedMasks extends PastedRegions {
   /**
    * u8, its length known when the plan has run: for each region rows top to bottom, each of ceil(width / 32)
@@ -37,6 +39,7 @@ export interface PastedMasks extends PastedRegions {
   readonly bits: SymbolicTensor;
 }
 
+/** Masks as probabilities, see {@link pasteSoftMasks}. */
 export interface SoftMasks extends PastedRegions {
   /** f32, its length known when the plan has run: for each region height x width probabilities, before the threshold. */
   readonly values: SymbolicTensor;

@@ -2,6 +2,7 @@ import { record, type SymbolicTensor, type TensorLike } from '../runtime/graph.j
 import { invalid, requirePositiveInteger } from '../runtime/validate.js';
 import { requireNumbers } from './normalize.js';
 
+/** Options of {@link preprocessPillow}. */
 export interface PreprocessPillowOptions {
   /** Size of each image's slot in the batch, in pixels. */
   readonly height: number;

@@ -2,6 +2,7 @@ import { record, type SymbolicTensor, type TensorLike } from '../runtime/graph.j
 import { invalid, requireFinite, requireOneOf, requirePositiveInteger } from '../runtime/validate.js';
 import { requireNumbers } from './normalize.js';
 
+/** Options of {@link preprocess}. */
 export interface PreprocessOptions {
   /** Size of each image's slot in the batch, in pixels. */
   readonly height: number;

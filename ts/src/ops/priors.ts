@@ -3,6 +3,7 @@ import { requireNumber } from '../runtime/validate.js';
 import { requireNumbers } from './box-options.js';
 import { requirePair, type Pair } from './conv2d.js';
 
+/** Options of {@link priors}. */
 export interface PriorsOptions {
   /** Height and width of the feature map. */
   readonly grid: Pair;

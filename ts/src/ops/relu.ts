@@ -1,6 +1,7 @@
 import { record, type SymbolicTensor, type TensorLike } from '../runtime/graph.js';
 import { requireFinite } from '../runtime/validate.js';
 
+/** Options of {@link relu}. */
 export interface ReluOptions {
   /** Factor on negative numbers (leaky ReLU); default 0. */
   readonly negativeSlope?: number | undefined;

@@ -2,6 +2,7 @@ import { record, type SymbolicTensor, type TensorLike } from '../runtime/graph.j
 import { invalid, requireOneOf } from '../runtime/validate.js';
 import { requirePair, type Pair } from './conv2d.js';
 
+/** Options of {@link resize}. */
 export interface ResizeOptions {
   /** "nearestExact" takes the pixel under the centre, "nearest" rounds down as PyTorch's older mode; default "bilinear". */
   readonly mode?: 'bilinear' | 'nearest' | 'nearestExact' | undefined;

@@ -3,6 +3,7 @@ import { invalid, requireOneOf } from '../runtime/validate.js';
 import { optionalInteger, optionalNumber, requireNumbers, type CountOptions } from './box-options.js';
 import { requirePair, type Pair } from './conv2d.js';
 
+/** Options of {@link roiAlign}. */
 export interface RoiAlignOptions extends CountOptions {
   /** Bins of each region, [height, width]. */
   readonly output: Pair;

@@ -2,6 +2,7 @@ import { record, withCount, type SymbolicTensor, type TensorLike } from '../runt
 import { requireNumber } from '../runtime/validate.js';
 import { optionalInteger } from './box-options.js';
 
+/** Options of {@link selectCandidates}. */
 export interface SelectCandidatesOptions {
   /** A row passes when its best foreground score is above this (compared in f32). */
   readonly threshold: number;

@@ -1,6 +1,7 @@
 import { record, withCount, type SymbolicTensor, type TensorLike } from '../runtime/graph.js';
 import { requireOneOf } from '../runtime/validate.js';
 
+/** Options of {@link selectChannel}. */
 export interface SelectChannelOptions {
   /** Applied to the chosen channel; default "none". */
   readonly activation?: 'none' | 'sigmoid' | undefined;

@@ -1,6 +1,7 @@
 import { record, type SymbolicTensor, type TensorLike } from '../runtime/graph.js';
 import { invalid } from '../runtime/validate.js';
 
+/** Options of {@link slice}. */
 export interface SliceOptions {
   /** First element, one number an axis. */
   readonly begin: readonly number[];

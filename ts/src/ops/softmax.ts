@@ -1,6 +1,7 @@
 import { record, withCount, type SymbolicTensor, type TensorLike } from '../runtime/graph.js';
 import { requireInteger } from '../runtime/validate.js';
 
+/** Options of {@link softmax}. */
 export interface SoftmaxOptions {
   /** Negative axes count from the end; default -1. */
   readonly axis?: number | undefined;

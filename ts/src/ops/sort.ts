@@ -1,5 +1,6 @@
 import { record, type SymbolicTensor, type TensorLike } from '../runtime/graph.js';
 
+/** Options of {@link sort}. */
 export interface SortOptions {
   /** Largest first; default false. */
   readonly descending?: boolean | undefined;

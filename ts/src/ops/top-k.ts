@@ -1,6 +1,7 @@
 import { record, withCount, type SymbolicTensor, type TensorLike } from '../runtime/graph.js';
 import { requireInteger } from '../runtime/validate.js';
 
+/** Options of {@link topK}. */
 export interface TopKOptions {
   /** How many values of each row. */
   readonly k: number;
@@ -8,6 +9,7 @@ export interface TopKOptions {
   readonly counts?: TensorLike | undefined;
 }
 
+/** What {@link topK} found; only the first `counts` of each row are valid. */
 export interface TopK {
   /** f32 [R, k'], descending; k' = min(k, M). */
   readonly values: SymbolicTensor;

@@ -2,6 +2,7 @@ import { record, withCount, type TensorLike } from '../runtime/graph.js';
 import { optionalNumber, type CountOptions } from './box-options.js';
 import type { PastedMasks, SoftMasks } from './paste-masks.js';
 
+/** Options of {@link upsampleMasks}. */
 export interface UpsampleMasksOptions extends CountOptions {
   /** At least 0; default 0.5. */
   readonly threshold?: number | undefined;

@@ -1,6 +1,7 @@
 import { record, withCount, type SymbolicTensor, type TensorLike } from '../runtime/graph.js';
 import { optionalInteger, type CountOptions } from './box-options.js';
 
+/** Options of {@link yolactBoxes}. */
 export interface YolactBoxesOptions extends CountOptions {
   /** Pixels added around a box before it is clamped; default 0. */
   readonly padding?: number | undefined;

@@ -77,6 +77,7 @@ export interface NativePlan {
   release(): void;
 }
 
+/** One kernel variant of this build: what it computes, on what, and what it needs. */
 export interface KernelRow {
   readonly op: string;
   readonly device: 'cpu' | 'cuda';

@@ -15,6 +15,7 @@ import { invalid, requireInteger, requireOneOf, requireSignal } from './validate
 export type DeviceName = 'auto' | 'cpu' | 'cuda' | `cuda:${number}` | EmulatedName;
 type EmulatedName = 'cuda-emulated' | `cuda-emulated:${number}`;
 
+/** Options of {@link Device.open}, and of `load` where it opens the device. */
 export interface DeviceOptions {
   /** Threads of the CPU backend; default: physical cores that the process may use (affinity, cgroup quota). */
   threads?: number | undefined;
@@ -26,11 +27,13 @@ export interface DeviceOptions {
   memoryLimit?: number | undefined;
 }
 
+/** Options of {@link Device.compile}. */
 export interface CompileOptions {
   /** Prefer kernels of this variant name in the plan, in the place of the device's own preference. */
   readonly variant?: string | undefined;
 }
 
+/** Memory of a device: host memory of the CPU, GPU memory of a GPU. In bytes. */
 export interface MemoryStats {
   /** Bytes held by weights, tensors and runs in flight. */
   readonly inUse: number;
@@ -40,6 +43,7 @@ export interface MemoryStats {
   readonly peak: number;
 }
 
+/** A device as {@link listDevices} describes it. */
 export interface DeviceInfo {
   readonly name: 'cpu' | 'cuda' | `cuda:${number}` | EmulatedName;
   readonly description: string;
@@ -147,6 +151,7 @@ export class Device {
     return new Device(native, chosen.name, chosen.fallbackReason);
   }
 
+  /** Threads that work on one op, the device's own included. */
   get threads(): number {
     return callNative(() => this.#native.info()).threads;
   }
@@ -208,6 +213,7 @@ export class Device {
     return new Constant(this.#native, dtype, requireShape('shape', shape), name);
   }
 
+  /** Bytes held on the device: weights, runs in flight, caches. */
   memoryStats(): MemoryStats {
     return callNative(() => this.#native.memory(), this.memoryStats);
   }
@@ -223,6 +229,7 @@ export class Device {
     return this.#disposing;
   }
 
+  /** `dispose` at the end of a block: `await using device = await Device.open()`. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.dispose();
   }

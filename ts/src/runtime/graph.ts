@@ -23,7 +23,7 @@ export class SymbolicTensor {
     readonly dtype: DType,
     /** -1 where a size is known only when the plan runs. */
     readonly shape: readonly number[],
-    /** Where rows have a fixed capacity: how many are valid, and which dimension they are. See {@link withCount}. */
+    /** Where rows have a fixed capacity: how many are valid, and which dimension they are. */
     readonly rows?: { readonly counts: SymbolicTensor; readonly axis: 0 | 1 },
   ) {}
 }

@@ -17,6 +17,7 @@ export type ResultOf<T> = T extends SymbolicTensor
       ? { -readonly [K in keyof T]: ResultOf<T[K]> }
       : never;
 
+/** Options of {@link Plan.run} and {@link Device.run}. */
 export interface RunOptions {
   /** Stops the run before its next op; the promise rejects with the signal's reason. */
   signal?: AbortSignal | undefined;

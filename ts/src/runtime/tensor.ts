@@ -89,6 +89,7 @@ export class Tensor<D extends NativeData = NativeData> implements NativeTensor {
     return Tensor.from(new data(count), shape);
   }
 
+  /** Number of elements. */
   get length(): number {
     return this.data.length;
   }

@@ -6,6 +6,7 @@ import { loadCheckpoint } from './load.js';
 import { writeSafetensors } from './safetensors.js';
 import { byteLength } from './tensor-info.js';
 
+/** How far {@link convertCheckpoint} is. */
 export interface ConvertProgress {
   /** Canonical name of the tensor that has just been written. */
   readonly tensor: string;
@@ -19,9 +20,11 @@ export interface ConvertProgress {
 export interface ConvertOptions extends ConfigOverrides, OpenCheckpointOptions {
   /** Element type of all tensors; by default each keeps its own. f16 and bf16 halve the file. */
   readonly dtype?: WeightDType | undefined;
+  /** Called as the work goes on. */
   readonly onProgress?: ((progress: ConvertProgress) => void) | undefined;
 }
 
+/** What {@link convertCheckpoint} wrote. */
 export interface ConvertResult {
   /** What was recorded in the file. */
   readonly config: ModelConfig;

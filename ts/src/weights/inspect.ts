@@ -38,6 +38,7 @@ export interface CheckpointReport {
   readonly tensors: readonly InspectedTensor[];
 }
 
+/** Options of {@link inspectCheckpoint}. */
 export interface InspectOptions extends OpenCheckpointOptions {
   /** Hash the data of every tensor. */
   readonly hash?: boolean | undefined;

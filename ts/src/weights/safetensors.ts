@@ -166,9 +166,11 @@ const isRecord = (value: unknown): value is Record<string, unknown> =>
 
 /** A tensor to write: `read` gives its contiguous little-endian bytes, in chunks of any size. */
 export interface TensorSource extends TensorInfo {
+  /** The bytes, little-endian and row-major, in pieces of any size. */
   read(): AsyncIterable<Uint8Array> | Iterable<Uint8Array>;
 }
 
+/** Options of {@link writeSafetensors}. */
 export interface WriteSafetensorsOptions {
   readonly signal?: AbortSignal | undefined;
   /** Called after every tensor. */

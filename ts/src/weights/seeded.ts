@@ -75,7 +75,9 @@ function fill(values: Float32Array, hash: number, value: (u: number) => number):
 /** One tensor of `seededWeights`: `values()` computes it, `read()` gives the same as bytes, for `writeSafetensors`. */
 export interface SeededTensor extends TensorInfo {
   readonly dtype: 'f32';
+  /** The numbers, computed now. */
   values(this: void): Float32Array;
+  /** The same as bytes, little-endian. */
   read(this: void): Iterable<Uint8Array>;
 }
 

@@ -47,6 +47,7 @@ export interface Detectron2BackboneConfig {
   readonly strideIn: '1x1' | '3x3';
 }
 
+/** Boxes that proposals start from: every ratio at every cell of a level. */
 export interface Detectron2AnchorConfig {
   /** Sides in pixels of the square anchor: one list a level, the finest first. */
   readonly sizes: readonly (readonly number[])[];
@@ -57,6 +58,7 @@ export interface Detectron2AnchorConfig {
   readonly rounding: 'none';
 }
 
+/** The region proposal network and what is kept of its proposals. */
 export interface Detectron2RpnConfig extends BoxCoding {
   /** Per level, by logit. */
   readonly preNmsTopN: number;
@@ -67,11 +69,13 @@ export interface Detectron2RpnConfig extends BoxCoding {
   readonly minSize: number;
 }
 
+/** How regions are sampled from the pyramid. */
 export interface Detectron2RoiAlignConfig extends RoiAlignConfig {
   /** level = floor(canonicalLevel + log2(sqrt(area) / canonicalScale + levelEps)), clamped to the levels that exist. */
   readonly levelRule: 'detectron2';
 }
 
+/** The box branch and what is kept of its predictions. */
 export interface Detectron2BoxConfig extends BoxCoding {
   /** Widths of the dense layers. */
   readonly fcs: readonly number[];
@@ -83,6 +87,7 @@ export interface Detectron2BoxConfig extends BoxCoding {
   readonly background: 'last';
 }
 
+/** The mask branch and how masks get into the image. */
 export interface Detectron2MaskConfig {
   /** Widths of the 3x3 convolutions. */
   readonly convs: readonly number[];
@@ -93,6 +98,7 @@ export interface Detectron2MaskConfig {
   readonly threshold: number;
 }
 
+/** Everything that the forward pass of detectron2's Mask R-CNN depends on. */
 export interface Detectron2Config {
   readonly family: 'detectron2';
   readonly model: string;

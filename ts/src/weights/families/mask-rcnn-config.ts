@@ -57,12 +57,14 @@ export interface BatchNormConfig {
   readonly epsilon: number;
 }
 
+/** The feature pyramid (Lin et al., 2017). */
 export interface FpnConfig {
   readonly channels: number;
   /** Batch normalisation, and no bias, after each convolution. */
   readonly norm: boolean;
 }
 
+/** Boxes that proposals start from: every ratio at every cell of a level. */
 export interface AnchorConfig {
   /** Sides in pixels of the square anchor: one list a level, the finest first. */
   readonly sizes: readonly (readonly number[])[];
@@ -78,6 +80,7 @@ export interface BoxCoding {
   readonly coderClamp: number;
 }
 
+/** The region proposal network and what is kept of its proposals. */
 export interface RpnConfig extends BoxCoding {
   /** 3x3 convolutions before the two predictors. */
   readonly convDepth: number;
@@ -91,6 +94,7 @@ export interface RpnConfig extends BoxCoding {
   readonly scoreThreshold: number;
 }
 
+/** How regions are sampled from the pyramid. */
 export interface RoiAlignConfig {
   readonly aligned: boolean;
   /** Samples per bin and axis. */
@@ -104,6 +108,7 @@ export interface RoiAlignConfig {
   readonly canonicalLevel: number;
 }
 
+/** The box branch and what is kept of its predictions. */
 export interface BoxConfig extends BoxCoding {
   /** `convs` are the widths of 3x3 convolutions with batch normalisation, `fcs` those of the dense layers after them. */
   readonly head:
@@ -119,6 +124,7 @@ export interface BoxConfig extends BoxCoding {
   readonly background: 'first';
 }
 
+/** The mask branch and how masks get into the image. */
 export interface MaskConfig {
   /** Widths of the 3x3 convolutions. */
   readonly convs: readonly number[];
@@ -131,6 +137,7 @@ export interface MaskConfig {
   readonly threshold: number;
 }
 
+/** Everything that the forward pass of torchvision's Mask R-CNN depends on. */
 export interface MaskRcnnConfig {
   readonly family: 'torchvision';
   readonly model: string;

@@ -63,6 +63,7 @@ export interface YolactDarkNetConfig {
   readonly selected: readonly number[];
 }
 
+/** The feature pyramid, and the levels that convolutions add to it. */
 export interface YolactFpnConfig {
   readonly channels: number;
   /** 3x3 convolutions of stride 2, each on the level before it, that add levels after the selected stages' ones. */
@@ -157,6 +158,7 @@ export interface YolactMaskConfig {
   readonly rescoreBoxes: boolean;
 }
 
+/** Everything that the forward pass of a YOLACT or YOLACT++ depends on. */
 export interface YolactConfig {
   readonly family: 'yolact';
   readonly model: string;

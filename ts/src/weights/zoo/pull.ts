@@ -11,6 +11,7 @@ import { lock } from './lock.js';
 import type { ZooModel } from './manifest.js';
 import { verifyFile } from './verify.js';
 
+/** How far {@link pullWeights} is. */
 export interface PullProgress {
   /** Name of the model. */
   readonly model: string;
@@ -34,6 +35,7 @@ export interface ZooOptions {
   readonly mirror?: string | undefined;
 }
 
+/** Options of {@link pullWeights}. */
 export interface PullOptions extends ZooOptions {
   /**
    * Milliseconds: longest wait for a connection, for the answer to begin, and for more of it; by default 30 000. Less
@@ -43,9 +45,11 @@ export interface PullOptions extends ZooOptions {
   /** Attempts that may fail in a row, without a megabyte of progress, before it is given up; by default 5. */
   readonly retries?: number | undefined;
   readonly signal?: AbortSignal | undefined;
+  /** Called as the work goes on. */
   readonly onProgress?: ((progress: PullProgress) => void) | undefined;
 }
 
+/** What {@link pullWeights} found or fetched. */
 export interface PulledWeights {
   readonly model: ZooModel;
   /** The checkpoint file, in the cache. */
