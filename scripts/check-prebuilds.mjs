@@ -15,16 +15,17 @@ const PE = { x64: 0x8664, arm64: 0xaa64 };
 
 /**
  * Every target of a release: where node-gyp-build looks for it, and what it has to be. `libc` is the C library that it
- * links; `cuda` whether the CUDA backend is in it.
+ * links; `cuda` whether the CUDA backend is in it. (prebuildify tags files with "glibc" on systems that have no choice of a C
+ * library, too, and node-gyp-build expects it there.)
  */
 export const TARGETS = {
   'linux-x64': { file: 'linux-x64/instaseg.glibc.node', format: 'ELF', machine: ELF.x64, libc: 'glibc', cuda: true },
   'linux-arm64': { file: 'linux-arm64/instaseg.glibc.node', format: 'ELF', machine: ELF.arm64, libc: 'glibc' },
   'linuxmusl-x64': { file: 'linux-x64/instaseg.musl.node', format: 'ELF', machine: ELF.x64, libc: 'musl' },
   'linuxmusl-arm64': { file: 'linux-arm64/instaseg.musl.node', format: 'ELF', machine: ELF.arm64, libc: 'musl' },
-  'darwin-x64': { file: 'darwin-x64/instaseg.node', format: 'Mach-O', machine: MACH_O.x64 },
-  'darwin-arm64': { file: 'darwin-arm64/instaseg.node', format: 'Mach-O', machine: MACH_O.arm64 },
-  'win32-x64': { file: 'win32-x64/instaseg.node', format: 'PE', machine: PE.x64 },
+  'darwin-x64': { file: 'darwin-x64/instaseg.glibc.node', format: 'Mach-O', machine: MACH_O.x64 },
+  'darwin-arm64': { file: 'darwin-arm64/instaseg.glibc.node', format: 'Mach-O', machine: MACH_O.arm64 },
+  'win32-x64': { file: 'win32-x64/instaseg.glibc.node', format: 'PE', machine: PE.x64 },
 };
 
 /** The format and machine of a shared library, from its header; undefined for something else. */

@@ -36,9 +36,9 @@ const COMPLETE: Readonly<Record<string, Buffer>> = {
   'linux-arm64/instaseg.glibc.node': elf(183, 'libc.so.6'),
   'linux-x64/instaseg.musl.node': elf(62, 'libc.musl-x86_64.so.1'),
   'linux-arm64/instaseg.musl.node': elf(183, 'libc.musl-aarch64.so.1'),
-  'darwin-x64/instaseg.node': machO(0x01000007),
-  'darwin-arm64/instaseg.node': machO(0x0100000c),
-  'win32-x64/instaseg.node': pe(0x8664),
+  'darwin-x64/instaseg.glibc.node': machO(0x01000007),
+  'darwin-arm64/instaseg.glibc.node': machO(0x0100000c),
+  'win32-x64/instaseg.glibc.node': pe(0x8664),
 };
 
 /** What the script says about these files; null leaves one out. */
@@ -85,9 +85,9 @@ test('a binary of another platform is not taken', (t) => {
     ['linux-x64/instaseg.musl.node', elf(62, 'libc.so.6'), /linuxmusl-x64: .* does not link musl/],
     ['linux-x64/instaseg.glibc.node', elf(62, 'libc.so.6'), /linux-x64: .* has no CUDA kernels/],
     ['linux-arm64/instaseg.glibc.node', elf(183, 'libc.so.6', '.nv_fatbin'), /linux-arm64: .* has CUDA kernels/],
-    ['darwin-x64/instaseg.node', machO(0x0100000c), /darwin-x64: .* is Mach-O/],
-    ['win32-x64/instaseg.node', machO(0x0100000c), /win32-x64: .* is Mach-O .*, expected PE/],
-    ['win32-x64/instaseg.node', Buffer.from('<html>'), /win32-x64: .* is no shared library/],
+    ['darwin-x64/instaseg.glibc.node', machO(0x0100000c), /darwin-x64: .* is Mach-O/],
+    ['win32-x64/instaseg.glibc.node', machO(0x0100000c), /win32-x64: .* is Mach-O .*, expected PE/],
+    ['win32-x64/instaseg.glibc.node', Buffer.from('<html>'), /win32-x64: .* is no shared library/],
   ];
   for (const [file, bytes, expected] of cases) {
     const { status, output } = check(t, { [file]: bytes });
@@ -104,7 +104,7 @@ test('a file that belongs to no target fails', (t) => {
 
 test('one part of a release is checked alone; an unknown target is refused', (t) => {
   const others = Object.fromEntries(Object.keys(COMPLETE).map((file) => [file, null]));
-  const file = 'darwin-arm64/instaseg.node';
+  const file = 'darwin-arm64/instaseg.glibc.node';
   t.is(check(t, { ...others, [file]: COMPLETE[file]! }, ['--targets', 'darwin-arm64']).status, 0);
   t.regex(check(t, {}, ['--targets', 'sunos-sparc']).output, /sunos-sparc: no such target/);
 });
