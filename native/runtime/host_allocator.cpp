@@ -58,7 +58,7 @@ void* HostAllocator::acquire(size_t capacity) {
   return ::operator new(capacity, std::align_val_t(kAlignment), std::nothrow);
 }
 
-void HostAllocator::give_back(void* data, size_t capacity) {
+void HostAllocator::give_back(void* data, [[maybe_unused]] size_t capacity) {
 #ifdef INSTASEG_MAP_BLOCKS
   if (capacity >= kMapThreshold) {
     munmap(data, capacity);

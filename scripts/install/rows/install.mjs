@@ -1,7 +1,7 @@
 // Installing with npm, pnpm and yarn, and what is said where that went wrong.
 import { cpSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { smoke } from '../../smoke.mjs';
+import { smoke } from '../smoke.mjs';
 import { Skip, which } from '../sandbox.mjs';
 import { requireExpected } from '../scene.mjs';
 
