@@ -47,7 +47,9 @@ function requirePrecision(device: Device, precision: Precision): void {
  *     const model = await load('maskrcnn_resnet50_fpn');
  *     const model = await load('fine-tuned.safetensors', { device: 'auto' });
  *
- * @throws InstasegError ERR_FILE, ERR_DOWNLOAD, ERR_CHECKPOINT, ERR_CHECKPOINT_UNSAFE, ERR_WEIGHTS, ERR_DEVICE_UNAVAILABLE
+ * @throws InstasegError ERR_FILE, ERR_DOWNLOAD, ERR_CHECKPOINT, ERR_CHECKPOINT_UNSAFE, ERR_WEIGHTS about the weights,
+ *   ERR_UNSUPPORTED for a model or a precision that is not there, ERR_ARGUMENT, ERR_DEVICE_UNAVAILABLE, ERR_OUT_OF_MEMORY,
+ *   ERR_GPU_OOM, ERR_ADDON; or the signal's reason
  */
 export async function load(source: string | URL, options: LoadOptions = {}): Promise<InstanceSegmenter> {
   const signal = requireSignal(options.signal);

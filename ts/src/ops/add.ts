@@ -11,7 +11,7 @@ export interface AddOptions {
  * a + b, element by element. After a convolution without activation the plan fuses it into the convolution.
  * @param a f32 (on a GPU also f16, bf16), any shape
  * @param b dtype and shape of a
- * @returns that shape
+ * @returns that dtype and shape
  * @throws InstasegError ERR_SHAPE where the shapes differ, ERR_DTYPE, ERR_ARGUMENT
  */
 export function add(a: TensorLike, b: TensorLike, options: AddOptions = {}): SymbolicTensor {

@@ -11,7 +11,7 @@ export interface AssembleMasksOptions extends CountOptions {
  * YOLACT's masks: sigmoid(prototypes * coefficients) in the cells of the box, 0 outside. A cell is in the box when
  * x1 * PW - padding <= column < x2 * PW + padding, and likewise for rows, in f32 without rounding; reversed sides are
  * swapped; a NaN coordinate leaves no cell.
- * @param prototypes f32 (on CUDA also f16 or bf16) [N, PH, PW, K]
+ * @param prototypes f32 (on a GPU also f16, bf16) [N, PH, PW, K]
  * @param coefficients f32, or the dtype of the prototypes, [N, D, K]
  * @param boxes f32 [N, D, 4] (x1, y1, x2, y2, relative to the image)
  * @returns [N * D, PH, PW, 1] in the dtype of the prototypes; sums are f32

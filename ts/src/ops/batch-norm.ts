@@ -21,7 +21,7 @@ export interface BatchNormOptions {
  * Batch normalisation with fixed statistics, over the last axis: (x - mean) / sqrt(variance + epsilon) * weight + bias.
  * After a convolution the plan folds it into the convolution.
  * @param input f32 (on a GPU also f16, bf16) [..., C], two dimensions or more
- * @returns the input's shape
+ * @returns the input's dtype and shape
  * @throws InstasegError ERR_ARGUMENT, ERR_SHAPE, ERR_DTYPE
  * @see torch.nn.functional.batch_norm with training = false; torchvision.ops.FrozenBatchNorm2d
  */

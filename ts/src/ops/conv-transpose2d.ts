@@ -24,9 +24,9 @@ export interface ConvTranspose2dOptions {
 
 /**
  * Transposed 2-D convolution (upsampling): activation(result + bias).
- * @param input f32 [N, H, W, Cin]
+ * @param input f32 (on a GPU also f16, bf16) [N, H, W, Cin]
  * @param weight f32 [Cin, Cout / groups, KH, KW], constant (a weight, not something that the plan computes)
- * @returns f32 [N, OH, OW, Cout] with OH = (H - 1) stride - 2 padding + dilation (KH - 1) + outputPadding + 1
+ * @returns the input's dtype, [N, OH, OW, Cout] with OH = (H - 1) stride - 2 padding + dilation (KH - 1) + outputPadding + 1
  * @throws InstasegError ERR_ARGUMENT, ERR_SHAPE, ERR_DTYPE
  * @see torch.nn.functional.conv_transpose2d
  */

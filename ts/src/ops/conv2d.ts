@@ -13,7 +13,7 @@ export interface Conv2dOptions {
   readonly bias?: TensorLike | undefined;
   /** f32 [Cout], multiplied with the sums: a frozen batch normalisation needs no change to the weights. */
   readonly scale?: TensorLike | undefined;
-  /** f32 of the output's shape, added before the activation. */
+  /** Of the output's dtype and shape, added before the activation. */
   readonly residual?: TensorLike | undefined;
   /** i32 [groups]: only the first counts[g] images of group g are computed, the others stay unwritten. */
   readonly counts?: TensorLike | undefined;
@@ -48,9 +48,9 @@ export function requireActivation(value: unknown): Activation | undefined {
 
 /**
  * 2-D convolution: activation(convolution(input, weight) * scale + bias + residual).
- * @param input f32 [N, H, W, Cin]
+ * @param input f32 (on a GPU also f16, bf16) [N, H, W, Cin]
  * @param weight f32 [Cout, Cin / groups, KH, KW], constant (a weight, not something that the plan computes)
- * @returns f32 [N, OH, OW, Cout] with OH = floor((H + 2 padding - dilation (KH - 1) - 1) / stride) + 1
+ * @returns the input's dtype, [N, OH, OW, Cout] with OH = floor((H + 2 padding - dilation (KH - 1) - 1) / stride) + 1
  * @throws InstasegError ERR_ARGUMENT, ERR_SHAPE, ERR_DTYPE
  * @see torch.nn.functional.conv2d
  */

@@ -27,10 +27,10 @@ const MASK_ACTIVATIONS = ['none', 'sigmoid'] as const;
  * With K = KH * KW there are G = (channels of `offset`) / 2K offset groups: input channels in G equal parts, each with
  * its own offsets. As in PyTorch, channels 2k and 2k + 1 of a group's 2K are dy and dx, in pixels of the input, of tap
  * k = i * KW + j.
- * @param input f32 [N, H, W, Cin]
+ * @param input f32 (on a GPU also f16, bf16) [N, H, W, Cin]
  * @param weight f32 [Cout, Cin / groups, KH, KW], constant (a weight, not something that the plan computes)
  * @param offset f32 [N, OH, OW, 2 * G * K], or with `packedMask` [N, OH, OW, 3 * G * K]
- * @returns f32 [N, OH, OW, Cout] with OH = floor((H + 2 padding - dilation (KH - 1) - 1) / stride) + 1
+ * @returns the input's dtype, [N, OH, OW, Cout] with OH = floor((H + 2 padding - dilation (KH - 1) - 1) / stride) + 1
  * @throws InstasegError ERR_ARGUMENT, ERR_SHAPE, ERR_DTYPE
  * @see torchvision.ops.deform_conv2d; Dai et al. 2017 (v1), Zhu et al. 2019 (v2)
  */

@@ -13,9 +13,9 @@ export interface LinearOptions {
 
 /**
  * Fully connected layer: activation(input x weight^T + bias).
- * @param input f32 [R, K]
+ * @param input f32 (on a GPU also f16, bf16) [R, K]
  * @param weight f32 [M, K], constant (a weight, not something that the plan computes)
- * @returns f32 [R, M]
+ * @returns the input's dtype, [R, M]
  * @throws InstasegError ERR_ARGUMENT, ERR_SHAPE, ERR_DTYPE
  * @see torch.nn.functional.linear
  */

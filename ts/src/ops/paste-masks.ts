@@ -71,7 +71,7 @@ export function pasteMasks(
   };
 }
 
-/** The probabilities that {@link pasteMasks} compares with its threshold. */
+/** The probabilities that {@link pasteMasks} compares with its threshold; arguments and errors are the same. */
 export function pasteSoftMasks(
   masks: TensorLike,
   boxes: TensorLike,

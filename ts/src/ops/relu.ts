@@ -11,7 +11,8 @@ export interface ReluOptions {
  * max(x, 0) for every element, or with a slope x * slope below 0; NaN stays NaN. After a convolution the plan fuses the
  * plain form into the convolution.
  * @param input f32 (on a GPU also f16, bf16), any shape
- * @returns the input's shape
+ * @returns the input's dtype and shape
+ * @throws InstasegError ERR_ARGUMENT, ERR_DTYPE
  * @see torch.nn.functional.relu, torch.nn.functional.leaky_relu
  */
 export function relu(input: TensorLike, options: ReluOptions = {}): SymbolicTensor {

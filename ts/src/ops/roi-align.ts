@@ -34,7 +34,7 @@ export interface RoiAlignOptions extends CountOptions {
  * grids visit only samples on the map, so that no box, however large, takes long. A box with NaN gives 0; with several
  * levels so does one of negative area.
  * @param boxes f32 [N, K, 4], x1, y1, x2, y2 in image pixels
- * @param features f32 (on CUDA also f16 or bf16) [N, H, W, C] of each level, finest first
+ * @param features f32 (on a GPU also f16, bf16) [N, H, W, C] of each level, finest first
  * @returns [N * K, height, width, C] in the dtype of the features; sums are f32
  * @throws InstasegError ERR_ARGUMENT, ERR_SHAPE, ERR_DTYPE
  * @see torchvision.ops.roi_align and MultiScaleRoIAlign (He et al., Mask R-CNN, 2017; Lin et al., FPN, 2017)

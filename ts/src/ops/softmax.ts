@@ -12,7 +12,7 @@ export interface SoftmaxOptions {
 /**
  * e^(x - max) / sum over one axis. A NaN, and an infinity, make their whole row NaN.
  * @param input f32 (on a GPU also f16, bf16), any shape
- * @returns the input's shape
+ * @returns the input's dtype and shape
  * @throws InstasegError ERR_ARGUMENT for an axis that the input does not have, ERR_SHAPE, ERR_DTYPE
  * @see torch.nn.functional.softmax
  */

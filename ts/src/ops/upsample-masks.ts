@@ -26,7 +26,7 @@ export function upsampleMasks(masks: TensorLike, sizes: TensorLike, options: Ups
   return { regions: withCount(regions!, counts, 1), offsets: withCount(offsets!, counts, 1), bits: bits! };
 }
 
-/** The values that {@link upsampleMasks} compares with its threshold. */
+/** The values that {@link upsampleMasks} compares with its threshold; arguments and errors are the same. */
 export function upsampleSoftMasks(masks: TensorLike, sizes: TensorLike, options: CountOptions = {}): SoftMasks {
   const { counts } = options;
   const [regions, offsets, values] = record('upsampleMasks', [masks, sizes, counts], { output: 'soft' });

@@ -67,7 +67,10 @@ const noCuda = (): string =>
     ? "CUDA needs glibc, which NVIDIA's driver is made for; this system has musl"
     : 'this build of instaseg has no CUDA backend';
 
-/** Every device that could be meant, available or not. Opens none. */
+/**
+ * Every device that could be meant, available or not. Opens none.
+ * @throws InstasegError ERR_ADDON
+ */
 export function listDevices(): DeviceInfo[] {
   const { isa, threads } = addon().cpuInfo();
   const cpu: DeviceInfo = { name: 'cpu', description: `CPU (${process.arch})`, available: true, isa, threads };
@@ -92,7 +95,10 @@ function listGpus(): DeviceInfo[] {
   }));
 }
 
-/** The kernels that this build has, one row a variant. */
+/**
+ * The kernels that this build has, one row a variant.
+ * @throws InstasegError ERR_ADDON
+ */
 export function listKernels(): KernelRow[] {
   return addon().kernels();
 }
@@ -165,6 +171,9 @@ export class Device {
    * Runs ops eagerly: records what `body` calls, compiles it as a plan and runs it. Tensors used inside become inputs.
    *
    *     const { indices } = await device.run(() => ops.nms(boxes, scores, { iouThreshold: 0.5 }));
+   *
+   * @throws InstasegError what the ops say about their arguments; ERR_UNSUPPORTED where no kernel of the device takes them,
+   *   ERR_OUT_OF_MEMORY, ERR_DISPOSED; or the signal's reason
    */
   async run<R>(body: () => R, options: RunOptions = {}): Promise<ResultOf<R>> {
     requireSignal(options.signal)?.throwIfAborted();
@@ -185,6 +194,8 @@ export class Device {
    *     const output = await plan.run([image]);
    *
    * Tensors captured from outside become constants of the plan.
+   * @throws InstasegError what the ops say about their arguments; ERR_UNSUPPORTED where no kernel of the device takes them,
+   *   ERR_OUT_OF_MEMORY, ERR_DISPOSED
    */
   async compile<const S extends readonly InputSpec[], R>(
     inputs: S,

@@ -36,10 +36,12 @@ export interface ConvertResult {
 
 /**
  * Converts any checkpoint that can be read into a safetensors file with canonical names and the whole configuration in
- * its metadata. Element types stay as they are unless `dtype` is given; what only training needs (`num_batches_tracked` counters, heads of
- * auxiliary losses) is dropped, and what the counters say about the normalisation is recorded in the configuration. The
- * output appears only when it is complete. Rejects as `loadCheckpoint` and `writeSafetensors` do, and with ERR_WEIGHTS
- * for a number that `dtype` cannot hold.
+ * its metadata. Element types stay as they are unless `dtype` is given; what only training needs (`num_batches_tracked`
+ * counters, heads of auxiliary losses) is dropped, and what the counters say about the normalisation is recorded in the
+ * configuration. The output appears only when it is complete.
+ * @throws InstasegError ERR_FILE, ERR_CHECKPOINT, ERR_CHECKPOINT_UNSAFE about the files, ERR_WEIGHTS for weights of no known
+ *   model or a number that `dtype` cannot hold, ERR_UNSUPPORTED for a known but missing one, ERR_ARGUMENT for overrides that
+ *   do not fit; or the signal's reason
  */
 export async function convertCheckpoint(
   input: string | URL,

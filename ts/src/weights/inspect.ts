@@ -46,8 +46,9 @@ export interface InspectOptions extends OpenCheckpointOptions {
 
 /**
  * Says what a checkpoint of any readable format holds, whether it is a known model or not. All of it is checked: the
- * structure, the place of every tensor, and every checksum. Rejects as `openCheckpoint` does, and with ERR_CHECKPOINT for
- * a wrong checksum.
+ * structure, the place of every tensor, and every checksum.
+ * @throws InstasegError ERR_FILE, ERR_CHECKPOINT for a file that is damaged or something else, ERR_CHECKPOINT_UNSAFE; or the
+ *   signal's reason
  */
 export async function inspectCheckpoint(path: string | URL, options: InspectOptions = {}): Promise<CheckpointReport> {
   await using checkpoint = await openCheckpoint(path, options);
