@@ -128,7 +128,6 @@ export {
 } from './runtime/device.js';
 export { diagnostics, type AddonReport, type CacheReport, type Diagnostics } from './diagnostics/diagnostics.js';
 export type { MemoryReport, ProcessorReport, SystemReport } from './diagnostics/system.js';
-/** Single ops, to be called inside of `device.run` or `device.compile`. Images and feature maps are NHWC. */
 export * as ops from './ops/index.js';
 
 // For tests and demonstrations: models of random, reproducible weights, whose detections mean nothing.

@@ -1,3 +1,7 @@
+/**
+ * Single ops, to be called inside of `device.run` or `device.compile`. Images and feature maps are NHWC.
+ * @module
+ */
 /** All ops, one file each. */
 export { adaptivePool2d, type AdaptivePool2dOptions } from './adaptive-pool2d.js';
 export { add, type AddOptions } from './add.js';
