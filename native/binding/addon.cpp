@@ -12,10 +12,12 @@ namespace instaseg::binding {
 namespace {
 
 Napi::Value cpu_info(const Napi::CallbackInfo& info) {
-  auto result = Napi::Object::New(info.Env());
-  result.Set("isa", name_of(detect_isa()));
-  result.Set("threads", default_thread_count());
-  return result;
+  return guarded(info.Env(), [&] {
+    auto result = Napi::Object::New(info.Env());
+    result.Set("isa", name_of(available_isa()));
+    result.Set("threads", default_thread_count());
+    return result;
+  });
 }
 
 Napi::Value kernels(const Napi::CallbackInfo& info) {

@@ -2,6 +2,7 @@
 //   reference  seven scalar loops
 //   baseline   implicit GEMM over packed weights, 4 lanes; depthwise convolutions over channels
 //   avx2       the same with 8 lanes and fused multiply-adds
+//   avx512     16 lanes
 //   winograd   3x3 of stride 1 with fewer products, see conv2d_winograd.cpp
 // A convolution of fewer than 16 input channels takes whole kernel rows as one tap (KW * Cin contiguous values), so
 // that the inner loop stays long; only pixels at the left and right border are copied.
@@ -61,11 +62,13 @@ bool whole_kernel_rows(const Conv2d& op, const Shape& weight) {
   return op.groups == 1 && op.dilation.x == 1 && weight[1] < 16 && weight[3] > 1;
 }
 
+template <const GemmKernels& Kernels>
 std::string pack_key(const Conv2d& op, const Specs& in) {
   if (depthwise(op, in[In::kWeight].shape)) return "conv2d depthwise";
-  return "conv2d panels of " + std::to_string(kPanelColumns) + ", groups " + std::to_string(op.groups);
+  return "conv2d panels of " + std::to_string(Kernels.panel_columns) + ", groups " + std::to_string(op.groups);
 }
 
+template <const GemmKernels& Kernels>
 std::shared_ptr<const void> pack(const Conv2d& op, const TensorView& weight, const PackContext& context) {
   const Shape& w = weight.shape;
   const int64_t taps = w[2] * w[3];
@@ -78,11 +81,12 @@ std::shared_ptr<const void> pack(const Conv2d& op, const TensorView& weight, con
     return packed;
   }
   const int64_t columns = w[0] / op.groups;
-  *packed = pack_panels(op.groups, columns, taps * w[1], *context.host, [&](int64_t group, int64_t column, int64_t k) {
-    const int64_t tap = k / w[1];
-    const int64_t c = k % w[1];
-    return weight.f32()[((group * columns + column) * w[1] + c) * taps + tap];
-  });
+  *packed = pack_panels(Kernels.panel_columns, op.groups, columns, taps * w[1], *context.host,
+                        [&](int64_t group, int64_t column, int64_t k) {
+                          const int64_t tap = k / w[1];
+                          const int64_t c = k % w[1];
+                          return weight.f32()[((group * columns + column) * w[1] + c) * taps + tap];
+                        });
   return packed;
 }
 
@@ -132,8 +136,8 @@ const KernelRegistration<Conv2d> baseline_row{{.variant = "baseline",
                                                .rank = 10,
                                                .workspace = workspace,
                                                .packed_input = In::kWeight,
-                                               .pack_key = pack_key,
-                                               .pack = pack,
+                                               .pack_key = pack_key<kGemmBaseline>,
+                                               .pack = pack<kGemmBaseline>,
                                                .run = run<kGemmBaseline>}};
 #ifdef INSTASEG_X86
 const KernelRegistration<Conv2d> avx2_row{{.variant = "avx2",
@@ -141,9 +145,17 @@ const KernelRegistration<Conv2d> avx2_row{{.variant = "avx2",
                                            .rank = 20,
                                            .workspace = workspace,
                                            .packed_input = In::kWeight,
-                                           .pack_key = pack_key,
-                                           .pack = pack,
+                                           .pack_key = pack_key<kGemmAvx2>,
+                                           .pack = pack<kGemmAvx2>,
                                            .run = run<kGemmAvx2>}};
+const KernelRegistration<Conv2d> avx512_row{{.variant = "avx512",
+                                             .isa = Isa::avx512,
+                                             .rank = 30,
+                                             .workspace = workspace,
+                                             .packed_input = In::kWeight,
+                                             .pack_key = pack_key<kGemmAvx512>,
+                                             .pack = pack<kGemmAvx512>,
+                                             .run = run<kGemmAvx512>}};
 #endif
 
 }  // namespace

@@ -14,12 +14,11 @@
 #include "cpu/gemm.h"
 
 #ifdef INSTASEG_X86
-#include <immintrin.h>
-
 #include <algorithm>
 #include <array>
 #include <cstring>
 
+#include "cpu/lanes.h"
 #include "cpu/rows.h"
 #include "ops/conv2d.h"
 
@@ -31,7 +30,9 @@ using In = Conv2d::Input;
 constexpr int64_t kTile = 4;     // outputs along an axis
 constexpr int64_t kWindow = 6;   // inputs along an axis
 constexpr int64_t kPoints = 36;  // products
-constexpr int64_t kLanes = 8;
+
+/// Floats of a cache line.
+constexpr int64_t kLine = 16;
 
 constexpr float kA = 0.6875f;
 constexpr float kB = 1.375f;
@@ -42,10 +43,10 @@ constexpr float kProduct = kA2 * kB2;
 
 /// Tiles of a unit of work and channels of its chunk: their part of M stays in the L2 cache.
 constexpr int64_t kBlockTiles = 72;
-constexpr int64_t kChunkPanels = 4;
+constexpr int64_t kChunkChannels = 64;
 /// V of the tiles that are transformed before their products begin, where that is enough for all threads.
 constexpr int64_t kGroupBytes = 4 << 20;
-/// Values of k that a panel of 16 channels has in the L1 cache.
+/// Values of k of a panel that stay in the L1 cache.
 constexpr int64_t kSlice = 256;
 /// Fewer tiles cannot hide that four times the weights are read.
 constexpr int64_t kLeastTiles = 16;
@@ -59,23 +60,23 @@ int64_t plane_stride(int64_t tiles, int64_t channels) { return tiles * channels 
 struct Geometry {
   int64_t tiles_y;
   int64_t tiles_x;
-  int64_t input_channels;  // of a row of V, padded to whole vectors
+  int64_t input_channels;  // of a row of V, padded to whole vectors of any level
   int64_t panels;
   int64_t group;  // most tiles transformed at once
 
-  Geometry(const Shape& output, int64_t input_channels_, int64_t images, int threads)
+  Geometry(const GemmKernels& gemm, const Shape& output, int64_t input_channels_, int64_t images, int threads)
       : tiles_y(divide_up(output[1], kTile)),
         tiles_x(divide_up(output[2], kTile)),
-        input_channels(round_up(input_channels_, kLanes)),
-        panels(panel_count(output[3])) {
+        input_channels(round_up(input_channels_, kLine)),
+        panels(gemm.panel_count(output[3])) {
     const int64_t fitting = kGroupBytes / (kPoints * input_channels * static_cast<int64_t>(sizeof(float)));
     group = round_up(std::max(fitting, kBlockTiles * threads), kBlockTiles);
-    group = std::min(group, round_up(images * tiles_y * tiles_x, kTileRows));
+    group = std::min(group, round_up(images * tiles_y * tiles_x, gemm.tile_rows));
   }
 
   size_t zero_bytes() const { return round_up(sizeof(float) * input_channels, 64); }
   size_t v_bytes() const { return round_up(sizeof(float) * kPoints * plane_stride(group, input_channels), 64); }
-  size_t m_bytes() const { return sizeof(float) * kPoints * plane_stride(kBlockTiles, kChunkPanels * kPanelColumns); }
+  size_t m_bytes() const { return sizeof(float) * kPoints * plane_stride(kBlockTiles, kChunkChannels); }
   static size_t row_bytes() { return round_up(kBlockTiles * sizeof(int64_t), 64); }
   size_t thread_bytes() const { return m_bytes() + 2 * row_bytes(); }
 };
@@ -97,7 +98,8 @@ bool supports(const Conv2d& op, const Specs& in) {
   return enough && well_filled;
 }
 
-/// G g G^T in double for 16 output channels at once: U[point][panel][cin][16].
+/// G g G^T in double for a panel of output channels at once: U[point][panel][cin][panel_columns].
+template <const GemmKernels& Kernels>
 std::shared_ptr<const void> pack(const Conv2d&, const TensorView& weight, const PackContext& context) {
   constexpr double a = kA;
   constexpr double b = kB;
@@ -107,30 +109,31 @@ std::shared_ptr<const void> pack(const Conv2d&, const TensorView& weight, const 
   constexpr double g[kWindow][3] = {{1.0 / (a * a * b * b), 0, 0}, {na, na * a, na * a * a},  {na, -na * a, na * a * a},
                                     {nb, nb * b, nb * b * b},      {nb, -nb * b, nb * b * b}, {0, 0, 1}};
   const Shape& w = weight.shape;
-  const int64_t panels = panel_count(w[0]);
-  const int64_t point_stride = panels * w[1] * kPanelColumns;
+  const int64_t width = Kernels.panel_columns;
+  const int64_t panels = Kernels.panel_count(w[0]);
+  const int64_t point_stride = panels * w[1] * width;
   auto packed = std::make_shared<PackedPanels>();
   packed->memory = context.host->allocate(sizeof(float) * static_cast<size_t>(kPoints * point_stride));
   for (int64_t panel = 0; panel < panels; ++panel) {
     for (int64_t c = 0; c < w[1]; ++c) {
-      double filter[3][3][kPanelColumns] = {};
-      const int64_t columns = std::min(kPanelColumns, w[0] - panel * kPanelColumns);
+      double filter[3][3][kMostPanelColumns] = {};
+      const int64_t columns = std::min(width, w[0] - panel * width);
       for (int64_t i = 0; i < columns; ++i) {
-        const float* source = weight.f32() + ((panel * kPanelColumns + i) * w[1] + c) * 9;
+        const float* source = weight.f32() + ((panel * width + i) * w[1] + c) * 9;
         for (int64_t k = 0; k < 9; ++k) filter[k / 3][k % 3][i] = source[k];
       }
-      double half[kWindow][3][kPanelColumns];
+      double half[kWindow][3][kMostPanelColumns];
       for (int64_t y = 0; y < kWindow; ++y) {
         for (int64_t x = 0; x < 3; ++x) {
-          for (int64_t i = 0; i < kPanelColumns; ++i) {
+          for (int64_t i = 0; i < width; ++i) {
             half[y][x][i] = g[y][0] * filter[0][x][i] + g[y][1] * filter[1][x][i] + g[y][2] * filter[2][x][i];
           }
         }
       }
-      float* target = packed->data() + (panel * w[1] + c) * kPanelColumns;
+      float* target = packed->data() + (panel * w[1] + c) * width;
       for (int64_t y = 0; y < kWindow; ++y) {
         for (int64_t x = 0; x < kWindow; ++x, target += point_stride) {
-          for (int64_t i = 0; i < kPanelColumns; ++i) {
+          for (int64_t i = 0; i < width; ++i) {
             target[i] = static_cast<float>(g[x][0] * half[y][0][i] + g[x][1] * half[y][1][i] + g[x][2] * half[y][2][i]);
           }
         }
@@ -140,72 +143,10 @@ std::shared_ptr<const void> pack(const Conv2d&, const TensorView& weight, const 
   return packed;
 }
 
+template <const GemmKernels& Kernels>
 size_t workspace(const Conv2d&, const Specs& in, const Specs& out, int threads) {
-  const Geometry geometry(out[0].shape, in[In::kInput].shape[3], in[In::kInput].shape[0], threads);
+  const Geometry geometry(Kernels, out[0].shape, in[In::kInput].shape[3], in[In::kInput].shape[0], threads);
   return geometry.zero_bytes() + geometry.v_bytes() + geometry.thread_bytes() * static_cast<size_t>(threads);
-}
-
-/// B^T along one axis: d and v are six vectors, `step` apart.
-INSTASEG_AVX2 inline void input_axis(const __m256* d, int step, __m256* v) {
-  const __m256 d1 = d[1 * step], d2 = d[2 * step], d3 = d[3 * step], d4 = d[4 * step];
-  v[0] = _mm256_fmadd_ps(_mm256_set1_ps(kProduct), d[0], _mm256_fnmadd_ps(_mm256_set1_ps(kSum), d2, d4));
-  const __m256 even_a = _mm256_fnmadd_ps(_mm256_set1_ps(kB2), d2, d4);
-  const __m256 odd_a = _mm256_fnmadd_ps(_mm256_set1_ps(kB2), d1, d3);
-  v[1] = _mm256_fmadd_ps(_mm256_set1_ps(kA), odd_a, even_a);
-  v[2] = _mm256_fnmadd_ps(_mm256_set1_ps(kA), odd_a, even_a);
-  const __m256 even_b = _mm256_fnmadd_ps(_mm256_set1_ps(kA2), d2, d4);
-  const __m256 odd_b = _mm256_fnmadd_ps(_mm256_set1_ps(kA2), d1, d3);
-  v[3] = _mm256_fmadd_ps(_mm256_set1_ps(kB), odd_b, even_b);
-  v[4] = _mm256_fnmadd_ps(_mm256_set1_ps(kB), odd_b, even_b);
-  v[5] = _mm256_fmadd_ps(_mm256_set1_ps(kProduct), d1, _mm256_fnmadd_ps(_mm256_set1_ps(kSum), d3, d[5 * step]));
-}
-
-/// A^T along one axis.
-INSTASEG_AVX2 inline void output_axis(const __m256* m, __m256* y) {
-  const __m256 even_a = _mm256_add_ps(m[1], m[2]);
-  const __m256 odd_a = _mm256_sub_ps(m[1], m[2]);
-  const __m256 even_b = _mm256_add_ps(m[3], m[4]);
-  const __m256 odd_b = _mm256_sub_ps(m[3], m[4]);
-  y[0] = _mm256_add_ps(_mm256_add_ps(m[0], even_a), even_b);
-  y[1] = _mm256_fmadd_ps(_mm256_set1_ps(kA), odd_a, _mm256_mul_ps(_mm256_set1_ps(kB), odd_b));
-  y[2] = _mm256_fmadd_ps(_mm256_set1_ps(kA2), even_a, _mm256_mul_ps(_mm256_set1_ps(kB2), even_b));
-  y[3] = _mm256_fmadd_ps(_mm256_set1_ps(kA2 * kA), odd_a, _mm256_fmadd_ps(_mm256_set1_ps(kB2 * kB), odd_b, m[5]));
-}
-
-INSTASEG_AVX2 inline __m256i lane_mask(int64_t lanes) {
-  return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(lanes)), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
-}
-
-/// V of eight channels of a tile; `pixels` are the 36 input pixels.
-template <bool Full>
-INSTASEG_AVX2 inline void transform_input(const float* const* pixels, int64_t channel, __m256i mask, float* v,
-                                          int64_t v_stride) {
-  __m256 d[kWindow];
-  __m256 half[kPoints];  // [x][point along y]
-#pragma GCC unroll 6
-  for (int x = 0; x < kWindow; ++x) {
-#pragma GCC unroll 6
-    for (int y = 0; y < kWindow; ++y) {
-      const float* pixel = pixels[y * kWindow + x] + channel;
-      d[y] = Full ? _mm256_loadu_ps(pixel) : _mm256_maskload_ps(pixel, mask);
-    }
-    input_axis(d, 1, half + x * kWindow);
-  }
-#pragma GCC unroll 6
-  for (int y = 0; y < kWindow; ++y) {
-    __m256 row[kWindow];
-    input_axis(half + y, kWindow, row);
-#pragma GCC unroll 6
-    for (int x = 0; x < kWindow; ++x) _mm256_storeu_ps(v + (y * kWindow + x) * v_stride + channel, row[x]);
-  }
-}
-
-INSTASEG_AVX2 void transform_input_tile(const float* const* pixels, int64_t channels, float* v, int64_t v_stride) {
-  int64_t c = 0;
-  for (; c + kLanes <= channels; c += kLanes) {
-    transform_input<true>(pixels, c, _mm256_setzero_si256(), v, v_stride);
-  }
-  if (c < channels) transform_input<false>(pixels, c, lane_mask(channels - c), v, v_stride);
 }
 
 /// Where the outputs of a tile go and what they pass through.
@@ -221,59 +162,40 @@ struct TileOutput {
   bool relu;
 };
 
-/// Eight channels of a tile.
-template <bool Full>
-INSTASEG_AVX2 inline void transform_output(const float* m, int64_t m_stride, int64_t channel, __m256i mask,
-                                           const TileOutput& tile) {
-  const auto load = [&](const float* p)
-                        INSTASEG_AVX2 { return Full ? _mm256_loadu_ps(p) : _mm256_maskload_ps(p, mask); };
-  __m256 half[kTile][kWindow];  // [y][point along x]
-#pragma GCC unroll 6
-  for (int x = 0; x < kWindow; ++x) {
-    __m256 column[kWindow];
-#pragma GCC unroll 6
-    for (int y = 0; y < kWindow; ++y) column[y] = _mm256_loadu_ps(m + (y * kWindow + x) * m_stride + channel);
-    __m256 result[kTile];
-    output_axis(column, result);
-#pragma GCC unroll 4
-    for (int y = 0; y < kTile; ++y) half[y][x] = result[y];
-  }
-  const __m256 scale = tile.scale ? load(tile.scale + channel) : _mm256_set1_ps(1.0f);
-  const __m256 bias = tile.bias ? load(tile.bias + channel) : _mm256_setzero_ps();
-  for (int64_t y = 0; y < tile.rows; ++y) {
-    __m256 row[kTile];
-    output_axis(half[y], row);
-    for (int64_t x = 0; x < tile.columns; ++x) {
-      const int64_t position = y * tile.row_stride + x * tile.pixel_stride + channel;
-      __m256 value = _mm256_fmadd_ps(row[x], scale, bias);
-      if (tile.residual) value = _mm256_add_ps(value, load(tile.residual + position));
-      if (tile.relu) value = _mm256_max_ps(_mm256_setzero_ps(), value);
-      if (Full) {
-        _mm256_storeu_ps(tile.output + position, value);
-      } else {
-        _mm256_maskstore_ps(tile.output + position, mask, value);
-      }
-    }
-  }
-}
+/// What one instruction set brings.
+struct WinogradKernels {
+  const GemmKernels& gemm;
+  /// V of one tile: `pixels` are its 36 input pixels, the points are `v_stride` apart.
+  void (*transform_input)(const float* const* pixels, int64_t channels, float* v, int64_t v_stride);
+  void (*transform_output)(const float* m, int64_t m_stride, int64_t channels, const TileOutput& tile);
+};
 
-INSTASEG_AVX2 void transform_output_tile(const float* m, int64_t m_stride, int64_t channels, const TileOutput& tile) {
-  int64_t c = 0;
-  for (; c + kLanes <= channels; c += kLanes) {
-    transform_output<true>(m, m_stride, c, _mm256_setzero_si256(), tile);
-  }
-  if (c < channels) transform_output<false>(m, m_stride, c, lane_mask(channels - c), tile);
-}
+namespace avx2 {
+using Lanes = Avx2;
+#define INSTASEG_LEVEL INSTASEG_AVX2
+#include "cpu/winograd_x86.h"
+#undef INSTASEG_LEVEL
+constexpr WinogradKernels kKernels{kGemmAvx2, transform_input_tile, transform_output_tile};
+}  // namespace avx2
+
+namespace avx512 {
+using Lanes = Avx512;
+#define INSTASEG_LEVEL INSTASEG_AVX512
+#include "cpu/winograd_x86.h"
+#undef INSTASEG_LEVEL
+constexpr WinogradKernels kKernels{kGemmAvx512, transform_input_tile, transform_output_tile};
+}  // namespace avx512
 
 class Winograd {
  public:
-  Winograd(const Conv2d& op, const KernelContext& context)
-      : op_(op),
+  Winograd(const WinogradKernels& kernels, const Conv2d& op, const KernelContext& context)
+      : kernels_(kernels),
+        op_(op),
         context_(context),
         x_(context.inputs[In::kInput].shape),
         y_(context.outputs[0].shape),
         images_(x_[0], context.inputs[In::kCounts]),
-        geometry_(y_, x_[3], x_[0], context.pool.threads()),
+        geometry_(kernels.gemm, y_, x_[3], x_[0], context.pool.threads()),
         u_(static_cast<const PackedPanels*>(context.packed)->data()) {
     char* memory = context.workspace;
     zeros_ = reinterpret_cast<float*>(memory);
@@ -284,18 +206,19 @@ class Winograd {
   void run() {
     std::memset(zeros_, 0, geometry_.zero_bytes());
     const int64_t tiles = images_.total() * geometry_.tiles_y * geometry_.tiles_x;
-    const int64_t chunks = divide_up(geometry_.panels, kChunkPanels);
+    const int64_t chunk_panels = kChunkChannels / kernels_.gemm.panel_columns;
+    const int64_t chunks = divide_up(geometry_.panels, chunk_panels);
     for (int64_t first = 0; first < tiles; first += geometry_.group) {
       const int64_t count = std::min(geometry_.group, tiles - first);
       context_.parallel_for(count, 4, [&](int64_t begin, int64_t end, int) {
         for (int64_t tile = begin; tile < end; ++tile) gather(first + tile, tile);
       });
       // Equal blocks of whole micro-kernel tiles; tiles vary before channels, so that a chunk of U is read once.
-      const int64_t block = round_up(divide_up(count, divide_up(count, kBlockTiles)), kTileRows);
+      const int64_t block = round_up(divide_up(count, divide_up(count, kBlockTiles)), kernels_.gemm.tile_rows);
       const int64_t blocks = divide_up(count, block);
       context_.parallel_for(blocks * chunks, 1, [&](int64_t unit, int64_t, int thread) {
         const int64_t begin = unit % blocks * block;
-        multiply(first, begin, std::min(block, count - begin), unit / blocks * kChunkPanels, thread);
+        multiply(first, begin, std::min(block, count - begin), unit / blocks * chunk_panels, chunk_panels, thread);
       });
     }
   }
@@ -324,18 +247,20 @@ class Winograd {
       const bool inside = y >= 0 && y < x_[1] && x >= 0 && x < x_[2];
       pixels[i] = inside ? image + (y * x_[2] + x) * x_[3] : zeros_;
     }
-    transform_input_tile(pixels.data(), x_[3], v_ + row * geometry_.input_channels,
-                         plane_stride(geometry_.group, geometry_.input_channels));
+    kernels_.transform_input(pixels.data(), x_[3], v_ + row * geometry_.input_channels,
+                             plane_stride(geometry_.group, geometry_.input_channels));
   }
 
   // Products and outputs of tiles [begin, begin + count) of the group that starts at tile `first`, for one chunk.
-  void multiply(int64_t first, int64_t begin, int64_t count, int64_t first_panel, int thread) const {
+  void multiply(int64_t first, int64_t begin, int64_t count, int64_t first_panel, int64_t most_panels,
+                int thread) const {
     char* memory = threads_ + geometry_.thread_bytes() * thread;
     float* m = reinterpret_cast<float*>(memory);
     const auto rows = reinterpret_cast<const float**>(memory + geometry_.m_bytes());
     const auto m_rows = reinterpret_cast<int64_t*>(memory + geometry_.m_bytes() + Geometry::row_bytes());
-    const int64_t panels = std::min(kChunkPanels, geometry_.panels - first_panel);
-    const int64_t width = panels * kPanelColumns;
+    const int64_t columns = kernels_.gemm.panel_columns;
+    const int64_t panels = std::min(most_panels, geometry_.panels - first_panel);
+    const int64_t width = panels * columns;
     const int64_t m_stride = plane_stride(count, width);
     for (int64_t tile = 0; tile < count; ++tile) {
       rows[tile] = v_ + (begin + tile) * geometry_.input_channels;
@@ -344,14 +269,14 @@ class Winograd {
 
     // A panel's weights from k on, for one of the 36 products.
     const auto weights = [&](int64_t point, int64_t panel, int64_t k) {
-      return u_ + ((point * geometry_.panels + first_panel + panel) * x_[3] + k) * kPanelColumns;
+      return u_ + ((point * geometry_.panels + first_panel + panel) * x_[3] + k) * columns;
     };
     PanelCall call;
     call.a = rows;
     call.a_stride = call.rows = count;
     call.taps = 1;
     call.c_rows = m_rows;
-    call.columns = kPanelColumns;
+    call.columns = columns;
     for (int64_t point = 0; point < kPoints; ++point) {
       for (int64_t k = 0; k < x_[3]; k += kSlice) {
         call.a_offset = point * plane_stride(geometry_.group, geometry_.input_channels) + k;
@@ -360,13 +285,13 @@ class Winograd {
         for (int64_t panel = 0; panel < panels; ++panel) {
           call.b = weights(point, panel, k);
           call.next_b = panel + 1 < panels ? weights(point, panel + 1, k) : nullptr;
-          call.c = m + point * m_stride + panel * kPanelColumns;
-          kGemmAvx2.panel(call);
+          call.c = m + point * m_stride + panel * columns;
+          kernels_.gemm.panel(call);
         }
       }
     }
 
-    const int64_t channel = first_panel * kPanelColumns;
+    const int64_t channel = first_panel * columns;
     const int64_t channels = std::min(width, y_[3] - channel);
     const auto from = [&](In input) {
       const float* values = context_.inputs[input].f32();
@@ -386,16 +311,17 @@ class Winograd {
       out.residual = residual ? residual + offset : nullptr;
       out.rows = std::min(kTile, y_[1] - at.y);
       out.columns = std::min(kTile, y_[2] - at.x);
-      transform_output_tile(m + m_rows[tile], m_stride, channels, out);
+      kernels_.transform_output(m + m_rows[tile], m_stride, channels, out);
       if (op_.activation <= Activation::relu) continue;
       for (int64_t y = 0; y < out.rows; ++y) {
         for (int64_t x = 0; x < out.columns; ++x) {
-          kGemmAvx2.activate(op_.activation, out.output + y * out.row_stride + x * out.pixel_stride, channels);
+          kernels_.gemm.activate(op_.activation, out.output + y * out.row_stride + x * out.pixel_stride, channels);
         }
       }
     }
   }
 
+  const WinogradKernels& kernels_;
   const Conv2d& op_;
   const KernelContext& context_;
   const Shape& x_;
@@ -408,21 +334,34 @@ class Winograd {
   char* threads_;
 };
 
+template <const WinogradKernels& Kernels>
 void run(const Conv2d& op, const KernelContext& context) {
-  if (context.outputs[0].elements() > 0) Winograd(op, context).run();
+  if (context.outputs[0].elements() > 0) Winograd(Kernels, op, context).run();
 }
 
-std::string pack_key(const Conv2d&, const Specs&) { return "conv2d winograd"; }
+template <const GemmKernels& Kernels>
+std::string pack_key(const Conv2d&, const Specs&) {
+  return "conv2d winograd, panels of " + std::to_string(Kernels.panel_columns);
+}
 
 const KernelRegistration<Conv2d> winograd_row{{.variant = "winograd",
                                                .isa = Isa::avx2,
-                                               .rank = 30,
+                                               .rank = 40,
                                                .supports = supports,
-                                               .workspace = workspace,
+                                               .workspace = workspace<kGemmAvx2>,
                                                .packed_input = In::kWeight,
-                                               .pack_key = pack_key,
-                                               .pack = pack,
-                                               .run = run}};
+                                               .pack_key = pack_key<kGemmAvx2>,
+                                               .pack = pack<kGemmAvx2>,
+                                               .run = run<avx2::kKernels>}};
+const KernelRegistration<Conv2d> winograd_avx512_row{{.variant = "winograd_avx512",
+                                                      .isa = Isa::avx512,
+                                                      .rank = 50,
+                                                      .supports = supports,
+                                                      .workspace = workspace<kGemmAvx512>,
+                                                      .packed_input = In::kWeight,
+                                                      .pack_key = pack_key<kGemmAvx512>,
+                                                      .pack = pack<kGemmAvx512>,
+                                                      .run = run<avx512::kKernels>}};
 
 }  // namespace
 }  // namespace instaseg::cpu

@@ -2,6 +2,7 @@
 //   reference  seven scalar loops, gathering
 //   baseline   one implicit GEMM for each position of the stride (phase), 4 lanes; depthwise over channels
 //   avx2       the same with 8 lanes and fused multiply-adds
+//   avx512     16 lanes
 // The output pixels of one phase (y mod stride, x mod stride) share their taps, so they are a small convolution of
 // stride 1 whose results are scattered with the stride: no product with an inserted zero is ever computed. Kernel =
 // stride without padding is the case of one tap a phase, a plain product with a pixel-shuffle epilogue.
@@ -82,13 +83,14 @@ bool depthwise(const ConvTranspose2d& op, const Shape& weight) {
   return op.groups > 1 && weight[1] == 1 && weight[0] == op.groups;
 }
 
+template <const GemmKernels& Kernels>
 std::string pack_key(const ConvTranspose2d& op, const Specs& in) {
   std::ostringstream key;
   key << "convTranspose2d ";
   if (depthwise(op, in[In::kWeight].shape)) {
     key << "depthwise";
   } else {
-    key << "panels of " << kPanelColumns << ", groups " << op.groups;
+    key << "panels of " << Kernels.panel_columns << ", groups " << op.groups;
   }
   key << ", stride " << op.stride.y << ' ' << op.stride.x << ", padding " << op.padding.y << ' ' << op.padding.x
       << ", dilation " << op.dilation.y << ' ' << op.dilation.x;
@@ -98,6 +100,7 @@ std::string pack_key(const ConvTranspose2d& op, const Specs& in) {
 /// Weights by phase (y, x); phases without taps have none.
 using PackedPhases = std::map<std::pair<int64_t, int64_t>, PackedPanels>;
 
+template <const GemmKernels& Kernels>
 std::shared_ptr<const void> pack(const ConvTranspose2d& op, const TensorView& weight, const PackContext& context) {
   const Shape& w = weight.shape;
   const int64_t inputs = w[0] / op.groups;
@@ -114,10 +117,10 @@ std::shared_ptr<const void> pack(const ConvTranspose2d& op, const TensorView& we
         panels.memory = context.host->allocate(sizeof(float) * static_cast<size_t>(taps * w[0]));
         for (int64_t i = 0; i < taps * w[0]; ++i) panels.data()[i] = value(i % w[0], 0, i / w[0]);
       } else {
-        panels =
-            pack_panels(op.groups, w[1], taps * inputs, *context.host, [&](int64_t group, int64_t column, int64_t k) {
-              return value(group * inputs + k % inputs, column, k / inputs);
-            });
+        panels = pack_panels(Kernels.panel_columns, op.groups, w[1], taps * inputs, *context.host,
+                             [&](int64_t group, int64_t column, int64_t k) {
+                               return value(group * inputs + k % inputs, column, k / inputs);
+                             });
       }
     }
   }
@@ -176,8 +179,8 @@ const KernelRegistration<ConvTranspose2d> baseline_row{{.variant = "baseline",
                                                         .rank = 10,
                                                         .workspace = workspace,
                                                         .packed_input = In::kWeight,
-                                                        .pack_key = pack_key,
-                                                        .pack = pack,
+                                                        .pack_key = pack_key<kGemmBaseline>,
+                                                        .pack = pack<kGemmBaseline>,
                                                         .run = run<kGemmBaseline>}};
 #ifdef INSTASEG_X86
 const KernelRegistration<ConvTranspose2d> avx2_row{{.variant = "avx2",
@@ -185,9 +188,17 @@ const KernelRegistration<ConvTranspose2d> avx2_row{{.variant = "avx2",
                                                     .rank = 20,
                                                     .workspace = workspace,
                                                     .packed_input = In::kWeight,
-                                                    .pack_key = pack_key,
-                                                    .pack = pack,
+                                                    .pack_key = pack_key<kGemmAvx2>,
+                                                    .pack = pack<kGemmAvx2>,
                                                     .run = run<kGemmAvx2>}};
+const KernelRegistration<ConvTranspose2d> avx512_row{{.variant = "avx512",
+                                                      .isa = Isa::avx512,
+                                                      .rank = 30,
+                                                      .workspace = workspace,
+                                                      .packed_input = In::kWeight,
+                                                      .pack_key = pack_key<kGemmAvx512>,
+                                                      .pack = pack<kGemmAvx512>,
+                                                      .run = run<kGemmAvx512>}};
 #endif
 
 }  // namespace

@@ -2,6 +2,7 @@
 //   reference  scalar loops, every sample anew for each output channel
 //   baseline   blocks of sampled pixels times packed weights through the GEMM kernel, 4 lanes
 //   avx2       the same with 8 lanes and fused multiply-adds
+//   avx512     16 lanes
 // The fast variants work on blocks of output pixels. Where a pixel's taps fall (four corners and their weights, masked)
 // is computed once for all channels; then, for one slice of k after the other, the taps are sampled, vectorised over
 // channels, into a buffer that stays in the L2 cache while all weights pass over it. The whole matrix of samples never
@@ -96,8 +97,10 @@ constexpr int64_t kSlice = 256;
 // Values of k that small groups of channels share, so that sampling has enough channels to be vectorised over.
 constexpr int64_t kGroupedSlice = 512;
 constexpr int64_t kUnitsPerThread = 8;
-// A unit samples its pixels anew, so it should have this many panels of output channels to pay for it.
-constexpr int64_t kWorthwhilePanels = 8;
+// Floats of a cache line.
+constexpr int64_t kLine = 16;
+// A unit samples its pixels anew, so it should have this many output channels to pay for it.
+constexpr int64_t kWorthwhileColumns = 128;
 
 size_t aligned(size_t bytes) { return (bytes + 63) / 64 * 64; }
 int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
@@ -178,6 +181,7 @@ INSTASEG_INLINE void take_samples(const SampleCall& call) {
 void take_samples_baseline(const SampleCall& call) { take_samples<false>(call); }
 #ifdef INSTASEG_X86
 INSTASEG_AVX2 void take_samples_avx2(const SampleCall& call) { take_samples<true>(call); }
+INSTASEG_AVX512 void take_samples_avx512(const SampleCall& call) { take_samples<true>(call); }
 #endif
 
 /// How a call is cut into slices, and the memory that this needs. Depends on shapes only.
@@ -207,7 +211,7 @@ struct Layout {
     slice_taps = slices.front().taps;
     slice_channels = slices.front().channels * groups_together;
     // Padded, so that the rows of a tile do not meet in few sets of the cache.
-    stride = divide_up(slice_taps * slice_channels, kPanelColumns) * kPanelColumns + kPanelColumns;
+    stride = divide_up(slice_taps * slice_channels, kLine) * kLine + kLine;
   }
 
   int64_t row_samples() const { return taps * offset_groups; }
@@ -246,7 +250,7 @@ class Runner {
         layout_(op, x_, context.inputs[In::kWeight].shape, context.inputs[In::kOffset].shape),
         rows_(y_.elements(0, 3)),
         group_columns_(y_[3] / op.groups),
-        panels_(panel_count(group_columns_)),
+        panels_(kernels.panel_count(group_columns_)),
         bundles_(divide_up(op.groups, layout_.groups_together)) {}
 
   void run() {
@@ -271,7 +275,7 @@ class Runner {
   // of the panels.
   void plan_units() {
     const int64_t pieces = bundles_ > 1 ? bundles_ : panels_;
-    const int64_t worthwhile = bundles_ > 1 ? 1 : kWorthwhilePanels;
+    const int64_t worthwhile = bundles_ > 1 ? 1 : kWorthwhileColumns / kernels_.panel_columns;
     int64_t rows = kRowBlock;
     int64_t columns = pieces;
     const auto enough = [&] {
@@ -281,7 +285,7 @@ class Runner {
     while (!enough() && columns >= 2 * worthwhile) columns = divide_up(columns, 2);
     if (!enough()) rows = kRowBlock / 4;
     while (!enough() && columns > 1) columns = divide_up(columns, 2);
-    const Split row_split(rows_, rows, kTileRows);
+    const Split row_split(rows_, rows, kernels_.tile_rows);
     block_rows_ = row_split.size;
     row_blocks_ = row_split.blocks;
     const Split column_split(pieces, columns);
@@ -409,12 +413,13 @@ class Runner {
   const float* weights(const Slice& slice, int64_t group, int64_t panel) const {
     const int64_t depth = layout_.taps * layout_.group_channels;
     return static_cast<const PackedPanels*>(context_.packed)->data() +
-           ((group * panels_ + panel) * depth + slice.tap * layout_.group_channels + slice.channel) * kPanelColumns;
+           ((group * panels_ + panel) * depth + slice.tap * layout_.group_channels + slice.channel) *
+               kernels_.panel_columns;
   }
 
   void run_panel(const Slice& slice, int64_t group, int64_t a_offset, int64_t panel, int64_t rows,
                  const Scratch& memory) const {
-    const int64_t column = group * group_columns_ + panel * kPanelColumns;
+    const int64_t column = group * group_columns_ + panel * kernels_.panel_columns;
     const float* residual = context_.inputs[In::kResidual].f32();
     PanelCall call;
     call.a = memory.pointers;
@@ -426,17 +431,17 @@ class Runner {
     if (panel + 1 < panels_) call.next_b = weights(slice, group, panel + 1);
     call.c = context_.outputs[0].as<float>() + column;
     call.c_rows = memory.c_rows;
-    call.columns = std::min(kPanelColumns, group_columns_ - panel * kPanelColumns);
+    call.columns = std::min(kernels_.panel_columns, group_columns_ - panel * kernels_.panel_columns);
     call.resume = &slice != &layout_.slices.front();
     call.finish = &slice == &layout_.slices.back();
     call.relu = op_.activation == Activation::relu;
     call.residual = residual ? residual + column : nullptr;
-    alignas(32) float scale[kPanelColumns];
-    alignas(32) float bias[kPanelColumns];
+    float scale[kMostPanelColumns];
+    float bias[kMostPanelColumns];
     if (call.finish) {
       const float* scales = context_.inputs[In::kScale].f32();
       const float* biases = context_.inputs[In::kBias].f32();
-      for (int64_t i = 0; i < kPanelColumns; ++i) {
+      for (int64_t i = 0; i < kernels_.panel_columns; ++i) {
         scale[i] = scales && i < call.columns ? scales[column + i] : 1.0f;
         bias[i] = biases && i < call.columns ? biases[column + i] : 0.0f;
       }
@@ -468,18 +473,21 @@ class Runner {
   int64_t parts_ = 0;
 };
 
+template <const GemmKernels& Kernels>
 std::string pack_key(const DeformConv2d& op, const Specs&) {
-  return "deformConv2d panels of " + std::to_string(kPanelColumns) + ", groups " + std::to_string(op.groups);
+  return "deformConv2d panels of " + std::to_string(Kernels.panel_columns) + ", groups " + std::to_string(op.groups);
 }
 
+template <const GemmKernels& Kernels>
 std::shared_ptr<const void> pack(const DeformConv2d& op, const TensorView& weight, const PackContext& context) {
   const Shape& w = weight.shape;
   const int64_t taps = w[2] * w[3];
   const int64_t columns = w[0] / op.groups;
   return std::make_shared<PackedPanels>(
-      pack_panels(op.groups, columns, taps * w[1], *context.host, [&](int64_t group, int64_t column, int64_t k) {
-        return weight.f32()[((group * columns + column) * w[1] + k % w[1]) * taps + k / w[1]];
-      }));
+      pack_panels(Kernels.panel_columns, op.groups, columns, taps * w[1], *context.host,
+                  [&](int64_t group, int64_t column, int64_t k) {
+                    return weight.f32()[((group * columns + column) * w[1] + k % w[1]) * taps + k / w[1]];
+                  }));
 }
 
 size_t workspace(const DeformConv2d& op, const Specs& in, const Specs&, int threads) {
@@ -497,8 +505,8 @@ const KernelRegistration<DeformConv2d> baseline_row{{.variant = "baseline",
                                                      .rank = 10,
                                                      .workspace = workspace,
                                                      .packed_input = In::kWeight,
-                                                     .pack_key = pack_key,
-                                                     .pack = pack,
+                                                     .pack_key = pack_key<kGemmBaseline>,
+                                                     .pack = pack<kGemmBaseline>,
                                                      .run = run<kGemmBaseline, take_samples_baseline>}};
 #ifdef INSTASEG_X86
 const KernelRegistration<DeformConv2d> avx2_row{{.variant = "avx2",
@@ -506,9 +514,17 @@ const KernelRegistration<DeformConv2d> avx2_row{{.variant = "avx2",
                                                  .rank = 20,
                                                  .workspace = workspace,
                                                  .packed_input = In::kWeight,
-                                                 .pack_key = pack_key,
-                                                 .pack = pack,
+                                                 .pack_key = pack_key<kGemmAvx2>,
+                                                 .pack = pack<kGemmAvx2>,
                                                  .run = run<kGemmAvx2, take_samples_avx2>}};
+const KernelRegistration<DeformConv2d> avx512_row{{.variant = "avx512",
+                                                   .isa = Isa::avx512,
+                                                   .rank = 30,
+                                                   .workspace = workspace,
+                                                   .packed_input = In::kWeight,
+                                                   .pack_key = pack_key<kGemmAvx512>,
+                                                   .pack = pack<kGemmAvx512>,
+                                                   .run = run<kGemmAvx512, take_samples_avx512>}};
 #endif
 
 }  // namespace

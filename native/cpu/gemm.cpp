@@ -9,6 +9,7 @@ namespace instaseg::cpu {
 namespace {
 
 using Vec = float __attribute__((vector_size(16)));
+constexpr int64_t kPanelColumns = 16;
 constexpr int64_t kHalf = kPanelColumns / 2;
 
 Vec load(const float* p) {
@@ -146,7 +147,7 @@ void activate(Activation activation, float* values, int64_t count) { activate_sp
 
 }  // namespace
 
-const GemmKernels kGemmBaseline{panel, depthwise, activate};
+const GemmKernels kGemmBaseline{kPanelColumns, 4, panel, depthwise, activate};
 
 float activate_reference(Activation activation, float x) {
   switch (activation) {

@@ -13,31 +13,29 @@
 
 namespace instaseg::cpu {
 
-/// Output channels in a panel of packed weights.
-inline constexpr int64_t kPanelColumns = 16;
-/// Rows that the AVX2 kernel keeps in registers; blocks of rows are multiples of it where they can be.
-inline constexpr int64_t kTileRows = 6;
+/// The most output channels in a panel of packed weights, of any instruction set.
+inline constexpr int64_t kMostPanelColumns = 32;
 
-inline int64_t panel_count(int64_t columns) { return (columns + kPanelColumns - 1) / kPanelColumns; }
-
-/// Weights as panels [panel][k][16], the columns past the last one zero.
+/// Weights as panels [panel][k][width], the columns past the last one zero; `width` is GemmKernels::panel_columns.
 struct PackedPanels {
   Buffer memory;
   float* data() const { return static_cast<float*>(memory.data()); }
 };
 
-/// Panels of `groups` matrices of `depth` x `columns`, [group][panel][k][16]; value(group, column, k) gives an element.
+/// Panels of `groups` matrices of `depth` x `columns`, [group][panel][k][width]; value(group, column, k) gives an
+/// element.
 template <class Value>
-PackedPanels pack_panels(int64_t groups, int64_t columns, int64_t depth, HostAllocator& allocator, const Value& value) {
-  const int64_t panels = panel_count(columns);
+PackedPanels pack_panels(int64_t width, int64_t groups, int64_t columns, int64_t depth, HostAllocator& allocator,
+                         const Value& value) {
+  const int64_t panels = (columns + width - 1) / width;
   PackedPanels packed;
-  packed.memory = allocator.allocate(sizeof(float) * static_cast<size_t>(groups * panels * depth * kPanelColumns));
+  packed.memory = allocator.allocate(sizeof(float) * static_cast<size_t>(groups * panels * depth * width));
   float* target = packed.data();
   for (int64_t group = 0; group < groups; ++group) {
     for (int64_t panel = 0; panel < panels; ++panel) {
       for (int64_t k = 0; k < depth; ++k) {
-        for (int64_t i = 0; i < kPanelColumns; ++i) {
-          const int64_t column = panel * kPanelColumns + i;
+        for (int64_t i = 0; i < width; ++i) {
+          const int64_t column = panel * width + i;
           *target++ = column < columns ? value(group, column, k) : 0.0f;
         }
       }
@@ -56,17 +54,18 @@ struct PanelCall {
   int64_t taps = 0;
   /// Values a tap; k = taps * run.
   int64_t run = 0;
-  /// [k][16]
+  /// [k][panel_columns]
   const float* b = nullptr;
   /// As many weights, for the next call: fetched into the L2 cache meanwhile. Or null.
   const float* next_b = nullptr;
-  /// Row r starts at c + c_rows[r]; `columns` (1 to 16) of the panel are stored.
+  /// Row r starts at c + c_rows[r]; `columns` (1 to panel_columns) of the panel are stored.
   float* c = nullptr;
   const int64_t* c_rows = nullptr;
   int64_t columns = 0;
   /// Go on from the partial sums in c instead of zero.
   bool resume = false;
-  /// Last slice of k: c = sum * scale + bias + residual, then relu. The kernel reads 16 values of scale and bias.
+  /// Last slice of k: c = sum * scale + bias + residual, then relu. The kernel reads panel_columns values of scale and
+  /// bias.
   bool finish = false;
   bool relu = false;
   const float* scale = nullptr;
@@ -90,15 +89,22 @@ struct DepthwiseCall {
 
 /// What one instruction set brings.
 struct GemmKernels {
+  /// Output channels in a panel of packed weights.
+  int64_t panel_columns;
+  /// Rows that `panel` keeps in registers; blocks of rows are multiples of it where they can be.
+  int64_t tile_rows;
   void (*panel)(const PanelCall& call);
   void (*depthwise)(const DepthwiseCall& call);
   /// In place; for the activations that the panel kernel leaves out (sigmoid, tanh).
   void (*activate)(Activation activation, float* values, int64_t count);
+
+  int64_t panel_count(int64_t columns) const { return (columns + panel_columns - 1) / panel_columns; }
 };
 
 extern const GemmKernels kGemmBaseline;
 #ifdef INSTASEG_X86
 extern const GemmKernels kGemmAvx2;
+extern const GemmKernels kGemmAvx512;
 #endif
 
 /// The activations for one value, as the reference variants compute them.

@@ -8,7 +8,8 @@ namespace {
 
 // Rows of a unit of work: its slice of the input stays in the L2 cache while all panels pass over it.
 constexpr int64_t kRowBlock = 96;
-// Values of k in a slice: 256 * 16 weights (16 KiB) stay in the L1 cache while all rows pass over them.
+// Values of k in a slice: their weights (16 KiB of a panel, 32 with AVX-512) stay in the L1 cache while all rows pass
+// over them.
 constexpr int64_t kSlice = 256;
 // A unit's multiply-adds: few enough for a prompt cancellation, enough to pay for its pointers.
 constexpr double kLargestUnit = 1.2e8;
@@ -85,7 +86,7 @@ class Runner {
   }
 
   void run() {
-    const int64_t panels = panel_count(conv_.group_columns());
+    const int64_t panels = kernels_.panel_count(conv_.group_columns());
     if (most_rows_ == 0 || panels == 0) return;
     std::memset(context_.workspace, 0, sizeof(float) * run_);
     plan_units(panels);
@@ -108,7 +109,7 @@ class Runner {
  private:
   void plan_units(int64_t panels) {
     const auto phases = static_cast<double>(conv_.phases.size());
-    const double panel_work = static_cast<double>(kPanelColumns) * static_cast<double>(most_taps_ * run_ + 16);
+    const double panel_work = static_cast<double>(kernels_.panel_columns) * static_cast<double>(most_taps_ * run_ + 16);
     int64_t rows = kRowBlock;
     const auto most = static_cast<int64_t>(kLargestUnit / (panel_work * static_cast<double>(rows)));
     int64_t columns = std::clamp<int64_t>(most, 1, panels);
@@ -119,9 +120,9 @@ class Runner {
       return units >= static_cast<double>(kUnitsPerThread * context_.pool.threads()) || work <= kSmallestUnit;
     };
     while (!enough() && columns > 4) columns = divide_up(columns, 2);
-    while (!enough() && rows > 4 * kTileRows) rows /= 2;
+    while (!enough() && rows > 4 * kernels_.tile_rows) rows /= 2;
     while (!enough() && columns > 1) columns = divide_up(columns, 2);
-    const Split row_split(most_rows_, rows, kTileRows);
+    const Split row_split(most_rows_, rows, kernels_.tile_rows);
     rows_per_block_ = row_split.size;
     row_blocks_ = row_split.blocks;
     const Split column_split(panels, columns);
@@ -210,9 +211,10 @@ class Runner {
     gather(phase, group, begin, end - begin, scratch);
 
     const int64_t depth = static_cast<int64_t>(phase.taps.size()) * run_;
-    const int64_t group_panels = panel_count(conv_.group_columns());
-    alignas(32) float scale[kPanelColumns];
-    alignas(32) float bias[kPanelColumns];
+    const int64_t width = kernels_.panel_columns;
+    const int64_t group_panels = kernels_.panel_count(conv_.group_columns());
+    float scale[kMostPanelColumns];
+    float bias[kMostPanelColumns];
     PanelCall call;
     call.a_stride = call.rows = end - begin;
     call.c_rows = scratch.c_rows;
@@ -228,14 +230,13 @@ class Runner {
       call.resume = &slice != &slices.front();
       call.finish = &slice == &slices.back();
       for (int64_t panel = first_panel; panel < last_panel; ++panel) {
-        const int64_t column = group * conv_.group_columns() + panel * kPanelColumns;
-        call.columns = std::min(kPanelColumns, conv_.group_columns() - panel * kPanelColumns);
-        call.b =
-            phase.panels + ((group * group_panels + panel) * depth + slice.tap * run_ + slice.offset) * kPanelColumns;
+        const int64_t column = group * conv_.group_columns() + panel * width;
+        call.columns = std::min(width, conv_.group_columns() - panel * width);
+        call.b = phase.panels + ((group * group_panels + panel) * depth + slice.tap * run_ + slice.offset) * width;
         call.c = conv_.output + column;
         call.residual = conv_.residual ? conv_.residual + column : nullptr;
         if (call.finish) {
-          for (int64_t i = 0; i < kPanelColumns; ++i) {
+          for (int64_t i = 0; i < width; ++i) {
             scale[i] = conv_.scale && i < call.columns ? conv_.scale[column + i] : 1.0f;
             bias[i] = conv_.bias && i < call.columns ? conv_.bias[column + i] : 0.0f;
           }

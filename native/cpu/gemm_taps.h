@@ -18,7 +18,7 @@ struct TapPhase {
   Pair size;
   /// Input pixel of a tap for cell (0, 0); for cell (y, x) it moves by (y, x) * TapConvolution::stride.
   std::vector<Pair> taps;
-  /// Packed weights [group][panel][tap][run][16].
+  /// Packed weights [group][panel][tap][run][panel_columns].
   const float* panels = nullptr;
 };
 

@@ -2,6 +2,7 @@
 //   reference  three scalar loops
 //   baseline   the matrix product of conv2d (a row is an image of one pixel), 4 lanes
 //   avx2       the same with 8 lanes and fused multiply-adds
+//   avx512     16 lanes
 #include "ops/linear.h"
 
 #include "cpu/gemm_taps.h"
@@ -26,12 +27,16 @@ void reference(const Linear& op, const KernelContext& context) {
   }
 }
 
-std::string pack_key(const Linear&, const Specs&) { return "linear panels of " + std::to_string(kPanelColumns); }
+template <const GemmKernels& Kernels>
+std::string pack_key(const Linear&, const Specs&) {
+  return "linear panels of " + std::to_string(Kernels.panel_columns);
+}
 
+template <const GemmKernels& Kernels>
 std::shared_ptr<const void> pack(const Linear&, const TensorView& weight, const PackContext& context) {
   const int64_t depth = weight.shape[1];
   return std::make_shared<PackedPanels>(
-      pack_panels(1, weight.shape[0], depth, *context.host,
+      pack_panels(Kernels.panel_columns, 1, weight.shape[0], depth, *context.host,
                   [&](int64_t, int64_t column, int64_t k) { return weight.f32()[column * depth + k]; }));
 }
 
@@ -65,8 +70,8 @@ const KernelRegistration<Linear> baseline_row{{.variant = "baseline",
                                                .rank = 10,
                                                .workspace = workspace,
                                                .packed_input = In::kWeight,
-                                               .pack_key = pack_key,
-                                               .pack = pack,
+                                               .pack_key = pack_key<kGemmBaseline>,
+                                               .pack = pack<kGemmBaseline>,
                                                .run = run<kGemmBaseline>}};
 #ifdef INSTASEG_X86
 const KernelRegistration<Linear> avx2_row{{.variant = "avx2",
@@ -74,9 +79,17 @@ const KernelRegistration<Linear> avx2_row{{.variant = "avx2",
                                            .rank = 20,
                                            .workspace = workspace,
                                            .packed_input = In::kWeight,
-                                           .pack_key = pack_key,
-                                           .pack = pack,
+                                           .pack_key = pack_key<kGemmAvx2>,
+                                           .pack = pack<kGemmAvx2>,
                                            .run = run<kGemmAvx2>}};
+const KernelRegistration<Linear> avx512_row{{.variant = "avx512",
+                                             .isa = Isa::avx512,
+                                             .rank = 30,
+                                             .workspace = workspace,
+                                             .packed_input = In::kWeight,
+                                             .pack_key = pack_key<kGemmAvx512>,
+                                             .pack = pack<kGemmAvx512>,
+                                             .run = run<kGemmAvx512>}};
 #endif
 
 }  // namespace

@@ -7,12 +7,13 @@ namespace instaseg {
 
 namespace {
 
-// A processor without the level gets the highest one it has; a level asked for beyond AVX2 must really be there.
-Isa usable_isa(Isa wanted) {
-  const Isa detected = detect_isa();
-  require(wanted <= Isa::avx2 || wanted <= detected, ErrorCode::device_unavailable, "this processor has no ",
-          name_of(wanted));
-  return std::min(wanted, detected);
+// A machine without AVX2 gets the highest level it has; a level asked for beyond AVX2 must really be there.
+Isa usable_isa(const std::optional<Isa>& wanted) {
+  const Isa available = available_isa();
+  if (!wanted) return available;
+  require(*wanted <= Isa::avx2 || *wanted <= available, ErrorCode::device_unavailable,
+          *wanted <= detect_isa() ? "INSTASEG_ISA forbids " : "this processor has no ", name_of(*wanted));
+  return std::min(*wanted, available);
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 
@@ -19,8 +20,8 @@ struct DeviceOptions {
   int index = 0;
   /// 0: default_thread_count().
   int threads = 0;
-  /// Highest level that kernels may use; AVX-512 only when asked for.
-  Isa isa = Isa::avx2;
+  /// Highest level that kernels may use; absent: available_isa().
+  std::optional<Isa> isa;
   std::string variant;
   /// Bytes, 0 for none.
   int64_t memory_limit = 0;

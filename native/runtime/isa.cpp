@@ -1,5 +1,8 @@
 #include "runtime/isa.h"
 
+#include <algorithm>
+#include <cstdlib>
+
 #include "runtime/error.h"
 
 namespace instaseg {
@@ -33,6 +36,16 @@ Isa detect_isa() {
 #else
   return Isa::baseline;
 #endif
+}
+
+Isa available_isa() {
+  const char* limit = std::getenv("INSTASEG_ISA");
+  if (!limit || !*limit) return detect_isa();
+  try {
+    return std::min(isa_from_name(limit), detect_isa());
+  } catch (const Error& error) {
+    fail(error.code(), "environment variable INSTASEG_ISA: ", error.what());
+  }
 }
 
 }  // namespace instaseg

@@ -5,7 +5,7 @@
 
 namespace instaseg {
 
-/// Ordered: a machine that runs a level runs those before it. AVX-512 rows stay opt-in (Device option `isa`).
+/// Ordered: a machine that runs a level runs those before it.
 enum class Isa { baseline, avx2, avx512 };
 
 const char* name_of(Isa isa);
@@ -13,6 +13,9 @@ const char* name_of(Isa isa);
 Isa isa_from_name(std::string_view name);
 /// The highest level that this processor and operating system run.
 Isa detect_isa();
+/// The highest level that this process may use: detect_isa(), or what the environment variable INSTASEG_ISA names where
+/// that is less. Throws ERR_ARGUMENT for a name that is no level.
+Isa available_isa();
 
 }  // namespace instaseg
 

@@ -19,7 +19,10 @@ type EmulatedName = 'cuda-emulated' | `cuda-emulated:${number}`;
 export interface DeviceOptions {
   /** Threads of the CPU backend; default: physical cores that the process may use (affinity, cgroup quota). */
   threads?: number | undefined;
-  /** Highest instruction set to use; default avx2 where the processor has it. avx512 is opt-in. */
+  /**
+   * Highest instruction set to use; default: the highest of the processor, or what the environment variable
+   * `INSTASEG_ISA` (baseline, avx2, avx512) names where that is less. Results are bit-identical within a level.
+   */
   isa?: KernelRow['isa'] | undefined;
   /** Prefer kernels of this variant name where an op has one, for tests and measurements ("reference"). */
   variant?: string | undefined;
@@ -50,7 +53,7 @@ export interface DeviceInfo {
   readonly available: boolean;
   /** Why not, where it is not available. */
   readonly reason?: string;
-  /** The highest instruction set that the processor has; avx512 is used only when it is asked for. */
+  /** The highest instruction set that the processor has and `INSTASEG_ISA` allows. */
   readonly isa?: KernelRow['isa'];
   /** Threads used by default. */
   readonly threads?: number;
@@ -72,7 +75,7 @@ const noCuda = (): string =>
  * @throws InstasegError ERR_ADDON
  */
 export function listDevices(): DeviceInfo[] {
-  const { isa, threads } = addon().cpuInfo();
+  const { isa, threads } = callNative(() => addon().cpuInfo(), listDevices);
   const cpu: DeviceInfo = { name: 'cpu', description: `CPU (${process.arch})`, available: true, isa, threads };
   return [cpu, ...listGpus()];
 }

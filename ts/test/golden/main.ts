@@ -13,7 +13,7 @@ FOLDER holds cases (case.json, tensors.safetensors) at any depth, or is one.
 
   --device NAME     cpu (default)
   --variant NAME    prefer kernels of this name where an op has them: reference, baseline, avx2
-  --isa NAME        baseline or avx2
+  --isa NAME        baseline, avx2 or avx512
   --threads N
   --filter TEXT     only cases whose name contains this
   --verbose         times, too

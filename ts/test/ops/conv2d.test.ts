@@ -1,5 +1,5 @@
-import test from 'ava';
-import { Device, InstasegError, listKernels, ops, Tensor, type ErrorCode } from '../../src/index.js';
+import test, { type ExecutionContext } from 'ava';
+import { Device, InstasegError, listDevices, listKernels, ops, Tensor, type ErrorCode } from '../../src/index.js';
 import {
   assertClose,
   forEachVariant,
@@ -18,6 +18,8 @@ interface Geometry {
   readonly dilation: Pair;
   readonly groups: number;
 }
+
+const LEVELS = ['baseline', 'avx2', 'avx512'];
 
 const PLAIN: Geometry = { stride: [1, 1], padding: [0, 0], dilation: [1, 1], groups: 1 };
 
@@ -82,7 +84,7 @@ function peak(values: Float64Array): number {
  * about 3e-6 of the largest result here; three times as much is allowed.
  */
 function tolerance(variant: string, expected: Float64Array): Tolerance {
-  return variant === 'winograd' ? { atol: 1e-5 * peak(expected) } : {};
+  return variant.startsWith('winograd') ? { atol: 1e-5 * peak(expected) } : {};
 }
 
 /** [name, input shape, output channels, kernel, geometry] */
@@ -139,28 +141,33 @@ forEachVariant(test, 'conv2d', 'agrees with the definition', async (t, device) =
 });
 
 test('conv2d takes Winograd by the shape of one image, or by the regions of one image', async (t) => {
-  const device = await Device.open('cpu', { threads: 1 });
-  if (device.isa === 'baseline') {
-    t.pass('the processor has no AVX2');
-    return;
+  for (const isa of ['avx2', 'avx512'] as const) {
+    if (LEVELS.indexOf(isa) > LEVELS.indexOf(listDevices()[0]!.isa!)) continue;
+    await takesWinogradByShape(t, isa);
   }
+  t.pass();
+});
+
+async function takesWinogradByShape(t: ExecutionContext, isa: 'avx2' | 'avx512'): Promise<void> {
+  const device = await Device.open('cpu', { threads: 1, isa });
+  const winograd = isa === 'avx2' ? 'winograd' : 'winograd_avx512';
   const variant = async (shape: readonly number[], channels: number, options: Conv2dOptions): Promise<string> => {
     const weight = Tensor.zeros([channels, shape[3]!, 3, 3]);
     return (await convolve(device, Tensor.zeros(shape), weight, { padding: 1, ...options })).variant;
   };
-  t.is(await variant([1, 16, 16, 32], 32, {}), 'winograd');
-  t.is(await variant([1, 16, 16, 31], 32, {}), 'avx2');
-  t.is(await variant([1, 16, 16, 32], 31, {}), 'avx2');
-  t.is(await variant([1, 16, 16, 32], 32, { stride: 2 }), 'avx2');
-  t.is(await variant([1, 16, 16, 32], 32, { dilation: [1, 2] }), 'avx2');
-  t.is(await variant([1, 12, 12, 32], 32, {}), 'avx2');
-  t.is(await variant([9, 12, 12, 32], 32, {}), 'avx2');
-  t.is(await variant([16, 2, 2, 32], 32, { counts: Tensor.zeros([1], 'i32') }), 'avx2');
+  t.is(await variant([1, 16, 16, 32], 32, {}), winograd);
+  t.is(await variant([1, 16, 16, 31], 32, {}), isa);
+  t.is(await variant([1, 16, 16, 32], 31, {}), isa);
+  t.is(await variant([1, 16, 16, 32], 32, { stride: 2 }), isa);
+  t.is(await variant([1, 16, 16, 32], 32, { dilation: [1, 2] }), isa);
+  t.is(await variant([1, 12, 12, 32], 32, {}), isa);
+  t.is(await variant([9, 12, 12, 32], 32, {}), isa);
+  t.is(await variant([16, 2, 2, 32], 32, { counts: Tensor.zeros([1], 'i32') }), isa);
   const regions = (images: number): Promise<string> =>
     variant([images * 4, 7, 7, 32], 32, { counts: Tensor.zeros([images], 'i32') });
-  t.deepEqual([await regions(1), await regions(2)], ['winograd', 'winograd']);
+  t.deepEqual([await regions(1), await regions(2)], [winograd, winograd]);
   await device.dispose();
-});
+}
 
 forEachVariant(test, 'conv2d', 'applies scale, bias, residual and activation', async (t, device, variant) => {
   const activations = {
@@ -262,7 +269,7 @@ forEachVariant(test, 'conv2d', 'keeps NaN and infinity where they belong', async
     bad.data[(1 * 13 + 9) * channels] = Infinity;
     const { output, variant } = await convolve(device, bad, weight, options);
     // A value that is not finite spoils the 4x4 tiles of Winograd that read it, and nothing beyond.
-    const reach = variant === 'winograd' ? 4 : 1;
+    const reach = variant.startsWith('winograd') ? 4 : 1;
     for (let y = 0; y < 13; y += 1) {
       for (let x = 0; x < 13; x += 1) {
         for (let c = 0; c < channels; c += 1) {

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import test from 'ava';
 import { Device, InstasegError, listDevices, listKernels, ops, Tensor } from '../../src/index.js';
 
@@ -27,6 +28,25 @@ test('a device that cannot run rejects', async (t) => {
     const error = await t.throwsAsync(Device.open(name as never, options as never), { instanceOf: InstasegError });
     t.is(error.code, 'ERR_ARGUMENT');
   }
+});
+
+test('INSTASEG_ISA limits the instruction set', (t) => {
+  const script = `
+    const { Device, listDevices } = require(${JSON.stringify(require.resolve('../../src/index.js'))});
+    (async () => {
+      const device = await Device.open('cpu');
+      const refusal = await Device.open('cpu', { isa: 'avx512' }).then(() => null, ({ code }) => code);
+      console.log(JSON.stringify([listDevices()[0].isa, device.isa, refusal]));
+    })().catch(({ code, message }) => console.log(JSON.stringify([code, message])));`;
+  const run = (isa: string): unknown =>
+    JSON.parse(
+      execFileSync(process.execPath, ['-e', script], { env: { ...process.env, INSTASEG_ISA: isa } }).toString(),
+    );
+  t.deepEqual(run('baseline'), ['baseline', 'baseline', 'ERR_DEVICE_UNAVAILABLE']);
+  t.deepEqual(run(''), run('avx512'));
+  const [code, message] = run('sse9') as string[];
+  t.is(code, 'ERR_ARGUMENT');
+  t.regex(message!, /INSTASEG_ISA.*baseline, avx2, avx512.*sse9/);
 });
 
 test('devices and kernels can be listed', (t) => {
