@@ -31,9 +31,6 @@ constexpr int64_t kTile = 4;     // outputs along an axis
 constexpr int64_t kWindow = 6;   // inputs along an axis
 constexpr int64_t kPoints = 36;  // products
 
-/// Floats of a cache line.
-constexpr int64_t kLine = 16;
-
 constexpr float kA = 0.6875f;
 constexpr float kB = 1.375f;
 constexpr float kA2 = kA * kA;
@@ -42,8 +39,8 @@ constexpr float kSum = kA2 + kB2;
 constexpr float kProduct = kA2 * kB2;
 
 /// Tiles of a unit of work and channels of its chunk: their part of M stays in the L2 cache.
-constexpr int64_t kBlockTiles = 72;
-constexpr int64_t kChunkChannels = 64;
+constexpr int64_t kBlockTiles = 144;
+constexpr int64_t kChunkChannels = 32;
 /// V of the tiles that are transformed before their products begin, where that is enough for all threads.
 constexpr int64_t kGroupBytes = 4 << 20;
 /// Values of k of a panel that stay in the L1 cache.
@@ -67,7 +64,7 @@ struct Geometry {
   Geometry(const GemmKernels& gemm, const Shape& output, int64_t input_channels_, int64_t images, int threads)
       : tiles_y(divide_up(output[1], kTile)),
         tiles_x(divide_up(output[2], kTile)),
-        input_channels(round_up(input_channels_, kLine)),
+        input_channels(round_up(input_channels_, 16)),
         panels(gemm.panel_count(output[3])) {
     const int64_t fitting = kGroupBytes / (kPoints * input_channels * static_cast<int64_t>(sizeof(float)));
     group = round_up(std::max(fitting, kBlockTiles * threads), kBlockTiles);
@@ -277,14 +274,30 @@ class Winograd {
     call.taps = 1;
     call.c_rows = m_rows;
     call.columns = columns;
+    const int64_t v_plane = plane_stride(geometry_.group, geometry_.input_channels);
     for (int64_t point = 0; point < kPoints; ++point) {
       for (int64_t k = 0; k < x_[3]; k += kSlice) {
-        call.a_offset = point * plane_stride(geometry_.group, geometry_.input_channels) + k;
+        call.a_offset = point * v_plane + k;
         call.run = std::min(kSlice, x_[3] - k);
         call.resume = k > 0;
         for (int64_t panel = 0; panel < panels; ++panel) {
           call.b = weights(point, panel, k);
-          call.next_b = panel + 1 < panels ? weights(point, panel + 1, k) : nullptr;
+          // Fetched meanwhile: the next panel's weights, or the next product's.
+          call.next_b = call.next_a = {};
+          const auto part = static_cast<size_t>(call.run * columns);
+          if (panel + 1 < panels) {
+            call.next_b = {weights(point, panel + 1, k), part};
+          } else if (k + kSlice < x_[3]) {
+            call.next_b = {weights(point, 0, k + kSlice), part};
+          } else if (point + 1 < kPoints) {
+            call.next_b = {weights(point + 1, 0, 0), part};
+          }
+          if (point + 1 < kPoints) {
+            // This call's share of the next product's rows.
+            const int64_t share = count * geometry_.input_channels / (panels * divide_up(x_[3], kSlice));
+            const int64_t index = k / kSlice * panels + panel;
+            call.next_a = {rows[0] + (point + 1) * v_plane + index * share, static_cast<size_t>(share)};
+          }
           call.c = m + point * m_stride + panel * columns;
           kernels_.gemm.panel(call);
         }

@@ -428,7 +428,10 @@ class Runner {
     call.taps = slice.taps;
     call.run = slice.channels;
     call.b = weights(slice, group, panel);
-    if (panel + 1 < panels_) call.next_b = weights(slice, group, panel + 1);
+    if (panel + 1 < panels_) {
+      call.next_b = {weights(slice, group, panel + 1),
+                     static_cast<size_t>(slice.taps * slice.channels * kernels_.panel_columns)};
+    }
     call.c = context_.outputs[0].as<float>() + column;
     call.c_rows = memory.c_rows;
     call.columns = std::min(kernels_.panel_columns, group_columns_ - panel * kernels_.panel_columns);

@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 
 #include "ops/conv_rules.h"
 #include "runtime/allocator.h"
@@ -56,8 +57,8 @@ struct PanelCall {
   int64_t run = 0;
   /// [k][panel_columns]
   const float* b = nullptr;
-  /// As many weights, for the next call: fetched into the L2 cache meanwhile. Or null.
-  const float* next_b = nullptr;
+  /// What the next calls read: fetched into the L2 cache meanwhile. Empty where nothing is known.
+  std::span<const float> next_b, next_a;
   /// Row r starts at c + c_rows[r]; `columns` (1 to panel_columns) of the panel are stored.
   float* c = nullptr;
   const int64_t* c_rows = nullptr;

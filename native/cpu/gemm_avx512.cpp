@@ -3,6 +3,8 @@
 
 #ifdef INSTASEG_X86
 #include <algorithm>
+#include <iterator>
+#include <span>
 
 #include "cpu/gemm_activation.h"
 #include "cpu/lanes.h"

@@ -221,6 +221,9 @@ class Runner {
     call.relu = conv_.activation == Activation::relu;
     call.scale = scale;
     call.bias = bias;
+    const auto weights = [&](const Slice& slice, int64_t panel) {
+      return phase.panels + ((group * group_panels + panel) * depth + slice.tap * run_ + slice.offset) * width;
+    };
     const std::vector<Slice>& slices = slices_[phase_index];
     for (const Slice& slice : slices) {
       call.a = scratch.pointers + slice.tap * call.a_stride;
@@ -232,7 +235,14 @@ class Runner {
       for (int64_t panel = first_panel; panel < last_panel; ++panel) {
         const int64_t column = group * conv_.group_columns() + panel * width;
         call.columns = std::min(width, conv_.group_columns() - panel * width);
-        call.b = phase.panels + ((group * group_panels + panel) * depth + slice.tap * run_ + slice.offset) * width;
+        call.b = weights(slice, panel);
+        call.next_b = {};
+        if (panel + 1 < last_panel) {
+          call.next_b = {weights(slice, panel + 1), static_cast<size_t>(slice.taps * slice.length * width)};
+        } else if (!call.finish) {
+          const Slice& next = *(&slice + 1);
+          call.next_b = {weights(next, first_panel), static_cast<size_t>(next.taps * next.length * width)};
+        }
         call.c = conv_.output + column;
         call.residual = conv_.residual ? conv_.residual + column : nullptr;
         if (call.finish) {

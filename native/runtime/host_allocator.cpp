@@ -21,6 +21,24 @@ constexpr size_t kAlignment = 64;
 // Large blocks come from mmap so that giving them back really lowers the resident size.
 constexpr size_t kMapThreshold = size_t{1} << 20;
 [[maybe_unused]] constexpr size_t kPage = 4096;
+[[maybe_unused]] constexpr size_t kHugePage = size_t{2} << 20;
+
+#ifdef INSTASEG_MAP_BLOCKS
+void* map(size_t capacity) {
+  // Kernels walk through many planes at once, more than small pages have entries in the TLB. Blocks begin where a huge
+  // page can.
+  const size_t extra = capacity >= kHugePage ? kHugePage : 0;
+  void* mapped = mmap(nullptr, capacity + extra, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (mapped == MAP_FAILED) return nullptr;
+  if (!extra) return mapped;
+  char* begin = static_cast<char*>(mapped);
+  const size_t before = (kHugePage - reinterpret_cast<uintptr_t>(begin) % kHugePage) % kHugePage;
+  if (before) munmap(begin, before);
+  if (extra > before) munmap(begin + before + capacity, extra - before);
+  madvise(begin + before, capacity, MADV_HUGEPAGE);
+  return begin + before;
+}
+#endif
 
 }  // namespace
 
@@ -51,8 +69,7 @@ bool HostAllocator::replaces_cache(size_t capacity) const { return capacity >= k
 void* HostAllocator::acquire(size_t capacity) {
 #ifdef INSTASEG_MAP_BLOCKS
   if (capacity >= kMapThreshold) {
-    void* data = mmap(nullptr, capacity, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    return data == MAP_FAILED ? nullptr : data;
+    return map(capacity);
   }
 #endif
   return ::operator new(capacity, std::align_val_t(kAlignment), std::nothrow);
