@@ -323,15 +323,14 @@ __device__ __forceinline__ void store_tile(const GemmProblem& problem, const Gem
   }
 }
 
-// Arithmetic that keeps operands in many registers gets those of a second block where sums alone take 64, where operands
-// come eight at a time, or where the gathering of rows takes many too.
+// Arithmetic that keeps operands in many registers gets those of a second block where sums alone take 64, where
+// operands come eight at a time, or where the gathering of rows takes many too.
 template <class Math, class Tile, class Gather>
 constexpr int resident_blocks() {
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 800
   if (Tile::kSharedBytes > 32 * 1024) return 1;  // of the 64 KiB of sm_75
 #endif
-  const bool many = Tile::kDown * Tile::kAcross >= 16 || sizeof(typename Math::Storage) == 2 ||
-                    Gather::kManyRegisters;
+  const bool many = Tile::kDown * Tile::kAcross >= 16 || sizeof(typename Math::Storage) == 2 || Gather::kManyRegisters;
   return Math::kManyOperands && many ? 1 : Tile::kResident;
 }
 
