@@ -127,6 +127,8 @@ export {
   type MemoryStats,
 } from './runtime/device.js';
 export { diagnostics, type AddonReport, type CacheReport, type Diagnostics } from './diagnostics/diagnostics.js';
+export type { AddonOrigin } from './runtime/addon-file.js';
+export type { Libc } from './runtime/platform.js';
 export type { MemoryReport, ProcessorReport, SystemReport } from './diagnostics/system.js';
 export * as ops from './ops/index.js';
 

@@ -18,6 +18,7 @@ import {
   type SystemReport,
 } from './system.js';
 
+/** The native addon that was loaded. */
 export interface AddonReport {
   readonly path: string;
   /** Why this file. */
@@ -28,12 +29,14 @@ export interface AddonReport {
   readonly bytes?: number | undefined;
 }
 
+/** A folder of files that can be made again. */
 export interface CacheReport {
   readonly path: string;
   readonly files: number;
   readonly bytes: number;
 }
 
+/** What `diagnostics()` collects, and `instaseg doctor` prints. */
 export interface Diagnostics {
   readonly version: string;
   readonly node: { readonly version: string; readonly path: string; readonly runtime: string };

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { availableParallelism, cpus, freemem, release, totalmem, type } from 'node:os';
 import { detectLibc, TRIPLE, type Libc } from '../runtime/platform.js';
 
+/** The operating system. */
 export interface SystemReport {
   /** Platform and architecture, as prebuilds are named: "linux-x64". */
   readonly triple: string;
@@ -12,6 +13,7 @@ export interface SystemReport {
   readonly libc?: Libc | undefined;
 }
 
+/** The processor, as this process may use it. */
 export interface ProcessorReport {
   readonly model: string;
   /** Logical processors, and those that the process may use. */
@@ -23,6 +25,7 @@ export interface ProcessorReport {
   readonly features: readonly string[];
 }
 
+/** Memory of the machine, and the bound that its control group sets. */
 export interface MemoryReport {
   /** Bytes. */
   readonly total: number;

@@ -2,6 +2,7 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 
+/** The C library that the process runs with. */
 export interface Libc {
   readonly family: 'glibc' | 'musl';
   readonly version?: string | undefined;

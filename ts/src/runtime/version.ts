@@ -1,4 +1,7 @@
-/** The package's version; package.json is the one place where it stands. */
+/** Where package.json, the one place of the version, meets the code. */
 
 // A literal require, from dist/src/runtime: bundlers put the file's content in its place.
-export const { version } = require('../../../package.json') as { readonly version: string };
+const manifest = require('../../../package.json') as { readonly version: string };
+
+/** The package's version. */
+export const version: string = manifest.version;
