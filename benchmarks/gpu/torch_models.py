@@ -5,8 +5,8 @@
 
 torchvision's Mask R-CNN as it is, and YOLACT++ as benchmarks/peers/models.py has it, with torchvision's deformable
 convolution. A call goes from the image on the GPU to masks of its size on the GPU, synchronised with the host. With
---ours the f32 detections are compared first: as many, of the same classes, boxes within 0.05 px (YOLACT's, which are cut
-to whole pixels, within 1), scores within 1e-3.
+--ours the f32 detections are compared first: all but 2 % have a partner of the same class, with a box within 0.05 px
+(YOLACT's, which are cut to whole pixels, within 1) and a score within 1e-3.
 """
 import argparse
 import json
@@ -25,6 +25,9 @@ from safetensors.torch import load_file  # noqa: E402
 
 SIZES = {"maskrcnn_resnet50_fpn": (800, 1333), "yolact_plus_resnet50": (550, 550)}
 BOX_TOLERANCE = {"maskrcnn_resnet50_fpn": 0.05, "yolact_plus_resnet50": 1.01}
+SCORE_TOLERANCE = 1e-3
+# Candidates of random weights tie so nearly that NMS and top-k may decide differently: a few have no partner.
+ALONE = 0.02
 MODES = ("f32", "tf32", "channels_last tf32", "autocast f16", "autocast bf16", "channels_last autocast f16",
          "channels_last autocast bf16", "compiled backbone autocast bf16")
 
@@ -82,17 +85,21 @@ def measure(call, runs, wait):
 def compare(name, found, ours):
     expected = next(row for row in ours["rows"] if row["model"] == name and row["precision"] == "f32")["detections"]
     boxes, labels, scores = (values.cpu().numpy() for values in found)
-    if len(expected) != len(boxes):
-        return {"right": False, "why": f"{len(expected)} detections against {len(boxes)}"}
-    worst_box = worst_score = 0.0
-    for i, detection in enumerate(expected):
+    free, worst_box, worst_score = set(range(len(boxes))), 0.0, 0.0
+    for detection in expected:
         x, y, w, h = detection["box"]
-        if detection["classId"] != labels[i]:
-            return {"right": False, "why": f"detection {i} is of class {detection['classId']} against {labels[i]}"}
-        worst_box = max(worst_box, float(numpy.abs(numpy.array([x, y, x + w, y + h]) - boxes[i]).max()))
-        worst_score = max(worst_score, abs(detection["score"] - float(scores[i])))
-    right = worst_box <= BOX_TOLERANCE[name] and worst_score <= 1e-3
-    return {"right": right, "box": worst_box, "score": worst_score}
+        distance = numpy.abs(boxes - numpy.array([x, y, x + w, y + h])).max(1)
+        near = [i for i in free if labels[i] == detection["classId"] and distance[i] <= BOX_TOLERANCE[name]
+                and abs(scores[i] - detection["score"]) <= SCORE_TOLERANCE]
+        if near:
+            partner = min(near, key=lambda i: distance[i])
+            free.remove(partner)
+            worst_box = max(worst_box, float(distance[partner]))
+            worst_score = max(worst_score, abs(float(scores[partner]) - detection["score"]))
+    most = max(len(expected), len(boxes))
+    matched = len(boxes) - len(free)
+    return {"right": most - matched <= ALONE * most, "ours": len(expected), "theirs": len(boxes), "matched": matched,
+            "box": worst_box, "score": worst_score}
 
 
 def run(name, mode, arguments, ours):
