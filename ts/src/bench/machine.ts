@@ -129,7 +129,7 @@ export async function gpuState(device: Device): Promise<GpuState | null> {
 /** Reasons that are no throttling: idle (1) and clocks that an application set (2). */
 const HARMLESS = 0x3;
 
-function parseGpuState(fields: readonly string[]): GpuState {
+export function parseGpuState(fields: readonly string[]): GpuState {
   const [name, uuid, driver, sm, memory, temperature, reasons] = fields as [
     string,
     string,

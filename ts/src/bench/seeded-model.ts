@@ -6,7 +6,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, parse } from 'node:path';
 import { InstasegError } from '../runtime/errors.js';
-import { configToMetadata, type ModelConfig } from '../weights/families/config.js';
+import { configToMetadata, type MaskRcnnConfig, type ModelConfig } from '../weights/families/config.js';
 import { torchvisionTensors } from '../weights/families/torchvision.js';
 import { yolactTensors } from '../weights/families/yolact.js';
 import { writeSafetensors } from '../weights/safetensors.js';
@@ -52,16 +52,18 @@ function readDescription(name: string): Description {
   return JSON.parse(readFileSync(join(FOLDER, `${name}.json`), 'utf8')) as Description;
 }
 
+/** The configuration of a described network; its classes have names that mean nothing. */
+export function seededConfig(name: string): ModelConfig {
+  const { config } = readDescription(name);
+  const ids = Array.from({ length: config.numClasses }, (_, i) => i);
+  return { ...config, classNames: ids.map((id) => `class ${id}`), categoryIds: ids } as unknown as ModelConfig;
+}
+
 /** Writes the weights into a temporary folder; they take some 200 MB until `remove`. */
 export async function writeSeededModel(name: string): Promise<SeededModel> {
-  const { image, seed, rules, config: described } = readDescription(name);
-  const ids = Array.from({ length: described.numClasses }, (_, i) => i);
-  const config = {
-    ...described,
-    classNames: ids.map((id) => `class ${id}`),
-    categoryIds: ids,
-  } as unknown as ModelConfig;
-  const shapes = config.family === 'yolact' ? yolactTensors(config) : torchvisionTensors(config as never);
+  const { image, seed, rules } = readDescription(name);
+  const config = seededConfig(name);
+  const shapes = config.family === 'yolact' ? yolactTensors(config) : torchvisionTensors(config as MaskRcnnConfig);
   const folder = mkdtempSync(join(tmpdir(), 'instaseg-bench-'));
   const remove = (): void => rmSync(folder, { recursive: true, force: true });
   try {
