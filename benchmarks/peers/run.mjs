@@ -298,7 +298,12 @@ const json = `${JSON.stringify(report, null, 1)}\n`;
 if (flags.json) writeFileSync(flags.json, json);
 if (flags.report) {
   const stem = join(HERE, '..', 'results', `${report.date.slice(0, 10)}-peers`);
-  writeFileSync(`${stem}.json`, json);
-  writeFileSync(`${stem}.md`, text);
+  // As the repository's own check of formatting wants it.
+  const prettier = await import('prettier');
+  for (const [end, content] of Object.entries({ json, md: text })) {
+    const filepath = `${stem}.${end}`;
+    const options = await prettier.resolveConfig(filepath);
+    writeFileSync(filepath, await prettier.format(content, { ...options, filepath }));
+  }
   say(`written: ${stem}.json and .md`);
 }
