@@ -94,7 +94,7 @@ size_t workspace(const Conv2d& op, const Specs& in, const Specs&, int threads) {
   const Shape& w = in[In::kWeight].shape;
   if (depthwise(op, w)) return depthwise_workspace(w[2] * w[3], threads);
   const int64_t tap_pixels = whole_kernel_rows(op, w) ? w[3] : 1;
-  return tap_workspace(w[2] * w[3] / tap_pixels, tap_pixels, tap_pixels * w[1], threads);
+  return tap_workspace(w[2] * w[3] / tap_pixels, tap_pixels, tap_pixels * w[1], op.groups, threads);
 }
 
 template <const GemmKernels& Kernels>

@@ -130,7 +130,7 @@ std::shared_ptr<const void> pack(const ConvTranspose2d& op, const TensorView& we
 size_t workspace(const ConvTranspose2d& op, const Specs& in, const Specs&, int threads) {
   const Shape& w = in[In::kWeight].shape;
   if (depthwise(op, w)) return depthwise_workspace(w[2] * w[3], threads);
-  return tap_workspace(w[2] * w[3], 1, w[0] / op.groups, threads);
+  return tap_workspace(w[2] * w[3], 1, w[0] / op.groups, op.groups, threads);
 }
 
 template <const GemmKernels& Kernels>

@@ -18,6 +18,9 @@ constexpr int64_t kUnitsPerThread = 16;
 
 size_t aligned(size_t bytes) { return (bytes + 63) / 64 * 64; }
 
+/// Zeros that stand for pixels outside the image: the channels of all groups.
+size_t zero_bytes(int64_t run, int64_t groups) { return aligned(sizeof(float) * run * groups); }
+
 /// A thread's part of the workspace.
 struct Scratch {
   const float** pointers;
@@ -88,20 +91,29 @@ class Runner {
   void run() {
     const int64_t panels = kernels_.panel_count(conv_.group_columns());
     if (most_rows_ == 0 || panels == 0) return;
-    std::memset(context_.workspace, 0, sizeof(float) * run_);
+    std::memset(context_.workspace, 0, zero_bytes(run_, conv_.groups));
     plan_units(panels);
     // Rows vary before columns, so that a chunk of weights too large for the caches is read once; phases vary first,
     // since they share their input.
     const auto phases = static_cast<int64_t>(conv_.phases.size());
-    const int64_t units = conv_.groups * column_chunks_ * row_blocks_ * phases;
+    const int64_t units = group_chunks_ * column_chunks_ * row_blocks_ * phases;
     context_.parallel_for(units, 1, [&](int64_t begin, int64_t end, int thread) {
       for (int64_t unit = begin; unit < end; ++unit) {
         const int64_t phase = unit % phases;
         const int64_t block = unit / phases % row_blocks_;
         const int64_t chunk = unit / phases / row_blocks_ % column_chunks_;
-        const int64_t group = unit / phases / row_blocks_ / column_chunks_;
-        run_unit(static_cast<size_t>(phase), group, block * rows_per_block_, chunk * panels_per_chunk_,
-                 std::min(panels, (chunk + 1) * panels_per_chunk_), scratch(thread));
+        const int64_t first_group = unit / phases / row_blocks_ / column_chunks_ * groups_per_chunk_;
+        const int64_t last_group = std::min(conv_.groups, first_group + groups_per_chunk_);
+        const Scratch memory = scratch(thread);
+        const TapPhase& of = conv_.phases[static_cast<size_t>(phase)];
+        const int64_t begin_row = block * rows_per_block_;
+        const int64_t end_row = std::min(begin_row + rows_per_block_, conv_.images.total() * of.size.y * of.size.x);
+        if (begin_row >= end_row) continue;
+        gather(of, begin_row, end_row - begin_row, memory);
+        for (int64_t group = first_group; group < last_group; ++group) {
+          run_unit(static_cast<size_t>(phase), group, end_row - begin_row, chunk * panels_per_chunk_,
+                   std::min(panels, (chunk + 1) * panels_per_chunk_), memory);
+        }
       }
     });
   }
@@ -113,25 +125,31 @@ class Runner {
     int64_t rows = kRowBlock;
     const auto most = static_cast<int64_t>(kLargestUnit / (panel_work * static_cast<double>(rows)));
     int64_t columns = std::clamp<int64_t>(most, 1, panels);
+    // Groups of a unit share its pointers.
+    int64_t groups = std::clamp<int64_t>(most / columns, 1, conv_.groups);
     const auto enough = [&] {
-      const double units =
-          phases * static_cast<double>(conv_.groups * divide_up(most_rows_, rows) * divide_up(panels, columns));
-      const double work = panel_work * static_cast<double>(std::min(rows, most_rows_) * columns);
+      const double units = phases * static_cast<double>(divide_up(conv_.groups, groups) * divide_up(most_rows_, rows) *
+                                                        divide_up(panels, columns));
+      const double work = panel_work * static_cast<double>(std::min(rows, most_rows_) * columns * groups);
       return units >= static_cast<double>(kUnitsPerThread * context_.pool.threads()) || work <= kSmallestUnit;
     };
+    while (!enough() && groups > 1) groups = divide_up(groups, 2);
     while (!enough() && columns > 4) columns = divide_up(columns, 2);
     while (!enough() && rows > 4 * kernels_.tile_rows) rows /= 2;
     while (!enough() && columns > 1) columns = divide_up(columns, 2);
     const Split row_split(most_rows_, rows, kernels_.tile_rows);
     rows_per_block_ = row_split.size;
     row_blocks_ = row_split.blocks;
+    const Split group_split(conv_.groups, groups);
+    groups_per_chunk_ = group_split.size;
+    group_chunks_ = group_split.blocks;
     const Split column_split(panels, columns);
     panels_per_chunk_ = column_split.size;
     column_chunks_ = column_split.blocks;
   }
 
   Scratch scratch(int thread) const {
-    char* base = context_.workspace + aligned(sizeof(float) * run_) +
+    char* base = context_.workspace + zero_bytes(run_, conv_.groups) +
                  Scratch::bytes(most_taps_, conv_.tap_pixels, run_) * static_cast<size_t>(thread);
     Scratch result;
     result.pointers = reinterpret_cast<const float**>(base);
@@ -154,8 +172,8 @@ class Runner {
     return copy;
   }
 
-  // Fills the pointers and output positions of rows [begin, begin + rows) of a phase.
-  void gather(const TapPhase& phase, int64_t group, int64_t begin, int64_t rows, const Scratch& scratch) const {
+  // Fills the pointers (of the first group) and output positions of rows [begin, begin + rows) of a phase.
+  void gather(const TapPhase& phase, int64_t begin, int64_t rows, const Scratch& scratch) const {
     const int64_t height = conv_.input_shape[1];
     const int64_t width = conv_.input_shape[2];
     const int64_t channels = conv_.input_shape[3];
@@ -170,7 +188,7 @@ class Runner {
     for (int64_t row = 0; row < rows; ++row) {
       if (image < 0) {
         image = conv_.images.row(index);
-        source = conv_.input + image * height * width * channels + group * conv_.group_channels();
+        source = conv_.input + image * height * width * channels;
       }
       const int64_t output_y = phase.origin.y + y * conv_.step.y;
       const int64_t output_x = phase.origin.x + x * conv_.step.x;
@@ -203,20 +221,17 @@ class Runner {
     }
   }
 
-  void run_unit(size_t phase_index, int64_t group, int64_t begin, int64_t first_panel, int64_t last_panel,
+  // One group of a unit, whose rows are gathered.
+  void run_unit(size_t phase_index, int64_t group, int64_t rows, int64_t first_panel, int64_t last_panel,
                 const Scratch& scratch) const {
     const TapPhase& phase = conv_.phases[phase_index];
-    const int64_t end = std::min(begin + rows_per_block_, conv_.images.total() * phase.size.y * phase.size.x);
-    if (begin >= end) return;
-    gather(phase, group, begin, end - begin, scratch);
-
     const int64_t depth = static_cast<int64_t>(phase.taps.size()) * run_;
     const int64_t width = kernels_.panel_columns;
     const int64_t group_panels = kernels_.panel_count(conv_.group_columns());
     float scale[kMostPanelColumns];
     float bias[kMostPanelColumns];
     PanelCall call;
-    call.a_stride = call.rows = end - begin;
+    call.a_stride = call.rows = rows;
     call.c_rows = scratch.c_rows;
     call.relu = conv_.activation == Activation::relu;
     call.scale = scale;
@@ -227,7 +242,7 @@ class Runner {
     const std::vector<Slice>& slices = slices_[phase_index];
     for (const Slice& slice : slices) {
       call.a = scratch.pointers + slice.tap * call.a_stride;
-      call.a_offset = slice.offset;
+      call.a_offset = group * conv_.group_channels() + slice.offset;
       call.taps = slice.taps;
       call.run = slice.length;
       call.resume = &slice != &slices.front();
@@ -273,12 +288,14 @@ class Runner {
   int64_t row_blocks_ = 0;
   int64_t panels_per_chunk_ = 0;
   int64_t column_chunks_ = 0;
+  int64_t groups_per_chunk_ = 0;
+  int64_t group_chunks_ = 0;
 };
 
 }  // namespace
 
-size_t tap_workspace(int64_t taps, int64_t tap_pixels, int64_t run, int threads) {
-  return aligned(sizeof(float) * run) + Scratch::bytes(taps, tap_pixels, run) * static_cast<size_t>(threads);
+size_t tap_workspace(int64_t taps, int64_t tap_pixels, int64_t run, int64_t groups, int threads) {
+  return zero_bytes(run, groups) + Scratch::bytes(taps, tap_pixels, run) * static_cast<size_t>(threads);
 }
 
 void run_taps(const TapConvolution& convolution, const GemmKernels& kernels, const KernelContext& context) {

@@ -49,7 +49,7 @@ struct TapConvolution {
 };
 
 /// Bytes that run_taps needs; `taps`: the most taps of a phase.
-size_t tap_workspace(int64_t taps, int64_t tap_pixels, int64_t run, int threads);
+size_t tap_workspace(int64_t taps, int64_t tap_pixels, int64_t run, int64_t groups, int threads);
 
 /// Needs tap_workspace(taps, ...) bytes.
 void run_taps(const TapConvolution& convolution, const GemmKernels& kernels, const KernelContext& context);

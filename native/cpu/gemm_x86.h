@@ -98,7 +98,7 @@ INSTASEG_LEVEL void rows_left(const PanelCall& call, int64_t row, const ColumnMa
 
 template <int Vectors, bool Full>
 INSTASEG_LEVEL void all_rows(const PanelCall& call, const ColumnMasks& masks) {
-  constexpr int kRows = Lanes::kTileRows * 2 / Vectors;
+  constexpr int kRows = Vectors == 1 ? 12 : Lanes::kTileRows;
   int64_t row = 0;
   // The first tiles fetch what the next call reads.
   const int64_t step = call.taps * call.run * kLine;

@@ -41,7 +41,7 @@ std::shared_ptr<const void> pack(const Linear&, const TensorView& weight, const 
 }
 
 size_t workspace(const Linear&, const Specs& in, const Specs&, int threads) {
-  return tap_workspace(1, 1, in[In::kInput].shape[1], threads);
+  return tap_workspace(1, 1, in[In::kInput].shape[1], 1, threads);
 }
 
 template <const GemmKernels& Kernels>
