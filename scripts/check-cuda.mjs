@@ -2,6 +2,7 @@
 //
 //   npm run check:cuda                           one architecture (sm_80), in build-cuda/
 //   npm run check:cuda -- --architectures all    every architecture of a release, in build-cuda-all/
+//   npm run check:cuda -- --no-build             the same checks of what was built before
 //   npm run cuda:resources                       the same, and registers, shared memory and spills of every kernel for
 //                                                sm_80 and sm_90a into docs/cuda-resources.md
 //
@@ -19,7 +20,11 @@ import { runTests } from './run-tests.mjs';
 import { root, run } from './test-builds.mjs';
 
 const { values } = parseArgs({
-  options: { architectures: { type: 'string', default: '80' }, table: { type: 'string' } },
+  options: {
+    architectures: { type: 'string', default: '80' },
+    table: { type: 'string' },
+    'no-build': { type: 'boolean' },
+  },
 });
 const all = values.architectures === 'all';
 const architectures = all ? RELEASE_ARCHITECTURES : values.architectures.split(',');
@@ -175,7 +180,7 @@ function table(kernels) {
 }
 
 const started = Date.now();
-build();
+if (!values['no-build']) build();
 console.log(`built in ${((Date.now() - started) / 1000).toFixed(0)} s`);
 const kernels = readLogs();
 INSTRUCTIONS.forEach(checkInstructions);
