@@ -1,8 +1,8 @@
-// What a prebuild must be: one stripped file that exports Node-API's entry points and nothing else, needs no library that
-// is not everywhere where Node runs, no symbol of glibc after 2.28 (which Node 20 itself needs), and keeps to its size.
-// `node scripts/check-prebuild.mjs` checks the one in prebuilds/.
+// What a prebuild must be. Everywhere: the one file for this platform, within its size. On Linux with glibc on x86-64 also:
+// stripped, with Node-API's entry points as its only exports; it needs no library that is not everywhere where Node runs,
+// and no symbol of glibc after 2.28, which Node 20 itself needs. `node scripts/check-prebuild.mjs` checks the one in prebuilds/.
 import { execFileSync } from 'node:child_process';
-import { readdirSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, statSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -17,19 +17,33 @@ export const CPU_LIMIT = 15e6;
 const run = (command, ...args) => execFileSync(command, args, { encoding: 'utf8', maxBuffer: 1 << 28 });
 const lines = (text) => text.split('\n').filter(Boolean);
 
-/** Facts of the one prebuild in a folder; throws where it is not what it must be. */
+/** As prebuildify and node-gyp-build name it; "glibc" stands for systems without a choice, too. */
+const FILE = `instaseg.${existsSync('/etc/alpine-release') ? 'musl' : 'glibc'}.node`;
+
+/** Facts of the prebuild for this platform in a folder; throws where it is not what it must be. */
 export async function checkPrebuild(folder) {
-  const files = readdirSync(folder);
-  if (files.length !== 1 || !files[0].endsWith('.node')) {
-    throw new Error(`${folder} must have one .node file and nothing else; it has ${files.join(', ') || 'nothing'}`);
-  }
-  const path = join(folder, files[0]);
+  const strange = readdirSync(folder).filter((file) => !/^instaseg\.(glibc|musl)\.node$/.test(file));
+  if (strange.length > 0) throw new Error(`${folder} must have prebuilds alone; it has ${strange.join(', ')}`);
+  const path = join(folder, FILE);
+  const bytes = statSync(path).size;
+  const linux = process.platform === 'linux' && process.arch === 'x64' && FILE.includes('glibc');
+  return linux ? checkLinux(path, bytes) : checkSize({ path, bytes, cuda: 0, cpu: bytes }, []);
+}
+
+function checkSize(facts, problems) {
+  const { path, cuda, cpu } = facts;
+  if (cuda > CUDA_LIMIT) problems.push(`its CUDA part has ${cuda} bytes, more than ${CUDA_LIMIT}`);
+  if (cpu > CPU_LIMIT) problems.push(`its CPU part has ${cpu} bytes, more than ${CPU_LIMIT}`);
+  if (problems.length) throw new Error(`${path} is no prebuild:\n${problems.map((each) => `  ${each}`).join('\n')}`);
+  return facts;
+}
+
+function checkLinux(path, bytes) {
   const sections = run('readelf', '--sections', '--wide', path);
   const size = (name) => {
     const match = new RegExp(`\\] \\${name} +\\S+ +\\S+ \\S+ (\\S+)`).exec(sections);
     return match ? Number.parseInt(match[1], 16) : 0;
   };
-  const bytes = statSync(path).size;
   const cuda = size('.nv_fatbin');
   const imports = lines(run('nm', '--dynamic', '--undefined-only', path)).map((line) => line.trim().split(' ').at(-1));
   const versions = imports.map((symbol) => ({ symbol, version: symbol.split('@')[1] ?? '' }));
@@ -54,10 +68,7 @@ export async function checkPrebuild(folder) {
       problems.push(`it imports ${symbol}: glibc ${GLIBC.join('.')} has none (native/link/glibc_baseline.cpp)`);
     }
   }
-  if (facts.cuda > CUDA_LIMIT) problems.push(`its CUDA part has ${facts.cuda} bytes, more than ${CUDA_LIMIT}`);
-  if (facts.cpu > CPU_LIMIT) problems.push(`its CPU part has ${facts.cpu} bytes, more than ${CPU_LIMIT}`);
-  if (problems.length) throw new Error(`${path} is no prebuild:\n${problems.map((each) => `  ${each}`).join('\n')}`);
-  return facts;
+  return checkSize(facts, problems);
 }
 
 function compare(a, b) {
@@ -75,10 +86,10 @@ function highest(versions) {
   return numbers.toSorted(compare).at(-1);
 }
 
-export function printPrebuild({ path, bytes, cuda, cpu, glibc, libraries }) {
+export function printPrebuild({ path, bytes, cuda, cpu, glibc, libraries = [] }) {
   const megabytes = (value) => `${(value / 1e6).toFixed(2)} MB`;
   console.log(`${basename(path)}: ${megabytes(bytes)}, of which CUDA ${megabytes(cuda)}, the rest ${megabytes(cpu)}`);
-  console.log(`needs glibc ${glibc} and ${libraries.join(', ')}; exports Node-API's two entry points alone`);
+  if (glibc) console.log(`needs glibc ${glibc} and ${libraries.join(', ')}; exports Node-API's two entry points alone`);
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {

@@ -7,8 +7,9 @@ import { CPU_LIMIT, CUDA_LIMIT } from '../check-prebuild.mjs';
 const PATTERNS = [
   /^(package\.json|README\.md|LICENSE|CHANGELOG\.md|CMakeLists\.txt)$/,
   /^dist\/src\/.*\.(js|d\.ts|mjs|d\.mts)$/,
-  /^native\/.*\.(h|cpp|cu|cuh|map|md)$/,
+  /^native\/.*\.(h|cpp|cu|cuh|map|md|cmake)$/,
   /^models\/demo\//,
+  /^benchmarks\/(models\/.*|shapes\/.*\.txt)$/,
   /^prebuilds\/[a-z0-9]+-[a-z0-9]+\/instaseg\.(glibc|musl)\.node$/,
 ];
 
@@ -32,7 +33,8 @@ export function packTarball(root, folder, prebuild) {
     unpacked: packed.unpackedSize,
     demo: sum(/^models\/demo\//),
     cuda: prebuild.cuda,
-    cpu: packed.unpackedSize - sum(/^models\/demo\//) - prebuild.cuda,
+    // What one platform has of it: the binaries of others are not counted.
+    cpu: packed.unpackedSize - sum(/^models\/demo\//) - sum(/^prebuilds\//) + prebuild.cpu,
   };
 
   const problems = [];

@@ -1,5 +1,5 @@
 /** instaseg doctor: what an issue report needs. */
-import { diagnostics, type DeviceInfo, type Diagnostics } from '../index.js';
+import { diagnostics, type Diagnostics } from '../index.js';
 import { EXIT } from './exit.js';
 import type { AddCommand } from './program.js';
 import { formatBytes, formatTable, printable } from './terminal.js';
@@ -71,13 +71,10 @@ function processorRows({ processor, memory, devices }: Diagnostics): Row[] {
   const cpu = devices.find(({ name }) => name === 'cpu');
   return [
     ...named('processor', [model, counts.filter(Boolean).join(', '), features.join(' ') || 'features unknown']),
-    ...(cpu ? named('cpu', [`${cpu.threads} threads by default, instruction set ${instructionSet(cpu)}`]) : []),
+    ...(cpu ? named('cpu', [`${cpu.threads} threads by default, instruction set ${cpu.isa}`]) : []),
     ['memory', sizes.filter(Boolean).join(', ')],
   ];
 }
-
-/** What the kernels use unless they are told otherwise. */
-const instructionSet = ({ isa }: DeviceInfo): string => (isa === 'avx512' ? 'avx2 (avx512 by request)' : `${isa}`);
 
 function deviceRows({ devices }: Diagnostics): Row[] {
   return devices

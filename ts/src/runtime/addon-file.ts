@@ -25,10 +25,8 @@ export interface BundledAddon {
   readonly require: () => unknown;
 }
 
-/** What prebuilds there are. */
-const PREBUILDS = ['linux-x64 (glibc 2.28 or newer)'];
-
-const PREBUILD_GLIBC = '2.28';
+/** What releases have prebuilds for; on Linux with glibc and with musl (scripts/check-prebuilds.mjs). */
+const PREBUILT = ['linux-x64', 'linux-arm64', 'darwin-x64', 'darwin-arm64', 'win32-x64'];
 
 /** The package's root: two folders above dist/src. */
 const PACKAGE_ROOT = join(__dirname, '..', '..', '..');
@@ -151,10 +149,7 @@ function isPackage(packageRoot: string): boolean {
 function missingFixes(packageRoot: string): string[] {
   if (!isPackage(packageRoot)) return [BUNDLE];
   if (isClone(packageRoot)) return [REBUILD_CLONE];
-  if (TRIPLE === 'linux-x64' && !isMusl()) return [REINSTALL, COMPILE];
-  const where = `prebuilt are: ${PREBUILDS.join(', ')}`;
-  const musl = 'use an image with glibc, for example node:22-bookworm-slim';
-  return isMusl() ? [musl, `${COMPILE} (${where})`] : [`${COMPILE} (${where})`];
+  return PREBUILT.includes(TRIPLE) ? [REINSTALL, COMPILE] : [`${COMPILE} (prebuilt are ${PREBUILT.join(', ')})`];
 }
 
 function staleFixes({ origin, path }: Location, packageRoot: string): string[] {
@@ -179,7 +174,7 @@ function diagnose(reason: string, file: Location, packageRoot: string): string[]
   const wanted = /version `(GLIBC(?:XX)?|CXXABI)_([\d.]+)' not found/.exec(reason);
   if (wanted) {
     const system = `use a system with ${wanted[1] === 'GLIBC' ? 'glibc' : 'a C++ library that has'} ${wanted[2]} or newer`;
-    return file.origin === 'compiled' ? [again] : [`${system} (prebuilds need glibc ${PREBUILD_GLIBC})`, again];
+    return file.origin === 'compiled' ? [again] : [system, again];
   }
   if (/failed to map segment|Operation not permitted/i.test(reason)) {
     return ['allow programs on that file system: it seems to be mounted with noexec'];
