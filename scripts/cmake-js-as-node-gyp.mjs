@@ -26,6 +26,8 @@ const options = [
   '--out',
   out,
   ...architecture,
+  // native/windows.cmake
+  ...(process.platform === 'win32' ? ['--toolset', 'ClangCL'] : []),
   '--parallel',
   String(availableParallelism()),
   ...JSON.parse(PREBUILD_CMAKE_OPTIONS).map((option) => `--CD${option}`),

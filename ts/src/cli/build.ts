@@ -58,6 +58,8 @@ async function build(cuda: string | undefined, terminal: Terminal, signal: Abort
         PACKAGE_ROOT,
         '--out',
         folder,
+        // native/windows.cmake
+        ...(process.platform === 'win32' ? ['--toolset', 'ClangCL'] : []),
         '--parallel',
         String(availableParallelism()),
         ...options.map((option) => `--CD${option}`),

@@ -1,6 +1,8 @@
 /** The workflows as text: what can be said of them without running them. */
+import { spawnSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import test from 'ava';
 
 const ROOT = join(__dirname, '..', '..', '..');
@@ -46,13 +48,12 @@ test('nothing that a stranger writes (a title, a branch) gets into a command', (
   for (const { name, text } of WORKFLOWS) t.notRegex(text, /\$\{\{[^}]*github\.(event\.|head_ref|ref_name)/, name);
 });
 
-test('the matrix of prebuilds has the targets that are checked for, in that order', async (t) => {
-  const { TARGETS } = (await import(join(ROOT, 'scripts', 'check-prebuilds.mjs'))) as { TARGETS: object };
+test('the matrix of prebuilds has the targets that are checked for, in that order', (t) => {
+  const script = pathToFileURL(join(ROOT, 'scripts', 'check-prebuilds.mjs')).href;
+  const program = `import { TARGETS } from '${script}'; console.log(Object.keys(TARGETS).join());`;
+  const { stdout } = spawnSync(process.execPath, ['--input-type=module', '--eval', program], { encoding: 'utf8' });
   const { text } = WORKFLOWS.find(({ name }) => name === 'prebuilds.yml')!;
-  t.deepEqual(
-    [...text.matchAll(/- target: (.*)$/gm)].map(([, target]) => target),
-    Object.keys(TARGETS),
-  );
+  t.is([...text.matchAll(/- target: (.*)$/gm)].map(([, target]) => target).join(), stdout.trim());
 });
 
 test('scripts that the workflows call are there', (t) => {
