@@ -7,8 +7,8 @@ import { createInterface } from 'node:readline';
 const require = createRequire(import.meta.url);
 const ava = join(dirname(require.resolve('ava')), 'cli.mjs');
 
-/** Arguments for ava and additions to the environment; gives ava's exit code and the counts. */
-export async function runTests(args, env = {}) {
+/** Arguments for ava and additions to the environment, and where lines go; gives ava's exit code and the counts. */
+export async function runTests(args, env = {}, print = console.log) {
   const child = spawn(process.execPath, [ava, '--tap', ...args], {
     stdio: ['ignore', 'pipe', 'inherit'],
     env: { ...process.env, ...env },
@@ -21,18 +21,18 @@ export async function runTests(args, env = {}) {
     const result = /^(ok|not ok) \d+ - (.*)$/.exec(line);
     if (!result) {
       // Details of a failure, console output of a test.
-      if (showing || /^\s*#/.test(line)) console.log(line);
+      if (showing || /^\s*#/.test(line)) print(line);
       continue;
     }
     const [, status, title] = result;
     showing = status === 'not ok';
     if (/# (SKIP|TODO)/i.test(title)) {
       count.skipped += 1;
-      console.log(`skipped  ${title}`);
+      print(`skipped  ${title}`);
       showing = false;
     } else if (showing) {
       count.failed += 1;
-      console.log(`FAILED   ${title}`);
+      print(`FAILED   ${title}`);
     } else {
       count.passed += 1;
     }
