@@ -25,7 +25,7 @@ const OPS = [[HEAVY], ['dist/test/ops/**/*.test.js', `!${HEAVY}`]];
 const ONCE = ['dist/test/runtime/{cuda,exit,addon}.test.js', 'dist/test/models/device.test.js'];
 const plans = patterns.length
   ? seeds.map((seed) => [patterns, seed])
-  : [...OPS.flatMap((files) => seeds.map((seed) => [files, seed])), [ONCE, seeds[0]]];
+  : [[ONCE, seeds[0]], ...OPS.flatMap((files) => seeds.map((seed) => [files, seed]))];
 
 const build = { races: buildRaceDetector, plain: buildEmulated, sanitized: buildSanitized }[mode];
 const { selftest, env } = build();
