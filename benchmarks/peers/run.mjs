@@ -14,7 +14,6 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { requireAgreement, requireClose, UNDECIDED } from './agreement.mjs';
@@ -119,18 +118,22 @@ function sidesOf(section, threads) {
 const median = (values) => [...values].sort((a, b) => a - b)[values.length >> 1];
 const round = (value, digits = 2) => Number(value.toFixed(digits));
 
-/** Milliseconds of every worker, their calls alternating: at least `least` rounds, more where they are short. */
-async function race(workers, { least, most, seconds }) {
+/**
+ * Milliseconds of every worker, the sides taking turns: at least `least` rounds, more where they are short. A turn is
+ * `warmups` calls and `calls` timed ones, and begins when all other sides are at rest: threads of onnxruntime spin for
+ * up to 100 ms after a call, on the cores that the next side needs.
+ */
+async function race(workers, { least, most, seconds, warmups, calls }) {
   const samples = workers.map(() => []);
   const started = performance.now();
-  for (let round = -2; round < most; round += 1) {
+  for (let round = 0; round < most; round += 1) {
     if (round >= least && performance.now() - started > seconds * 1000) break;
-    if (round === -1 && least <= 3) continue; // networks: one round of warm-up
     for (const [i, worker] of workers.entries()) {
-      // onnxruntime's threads spin for a while after a call, on cores that the next call needs.
-      await sleep(30);
-      const { ms } = await worker.ask({ do: 'run' });
-      if (round >= 0) samples[i].push(ms);
+      await Promise.all(workers.filter((other) => other !== worker).map((other) => other.atRest()));
+      for (let call = -warmups; call < calls; call += 1) {
+        const { ms } = await worker.ask({ do: 'run' });
+        if (call >= 0) samples[i].push(ms);
+      }
     }
   }
   return samples.map((times) => ({ min: Math.min(...times), median: median(times), runs: times.length }));
@@ -176,7 +179,7 @@ async function measureConvolutions(section, start) {
       const { variant } = await ours.ask({ do: 'convolution', work, output: paths[0] });
       await peer.ask({ do: 'convolution', work, output: paths[1] });
       const difference = requireClose(`${groupOf(work)} ${shape}`, ...paths);
-      const [mine, theirs] = await race([ours, peer], { least: 5, most: 15, seconds: 1.5 });
+      const [mine, theirs] = await race([ours, peer], { least: 4, most: 8, seconds: 2.5, warmups: 2, calls: 4 });
       await ours.ask({ do: 'close' });
       await peer.ask({ do: 'close' });
       rows.push({
@@ -228,7 +231,7 @@ async function measureModel(section, model, start, onnxFolder, weights) {
       .slice(1)
       .map((side, i) => requireAgreement(`${model.title}, ${side}`, outputs[0], outputs[i + 1], model.image));
     outputs.forEach((path) => ['json', 'masks'].forEach((end) => rmSync(`${path}.${end}`, { force: true })));
-    const times = await race(workers, { least: 3, most: 7, seconds: 40 });
+    const times = await race(workers, { least: 4, most: 7, seconds: 40, warmups: 0, calls: 1 });
     const peaks = [];
     for (const worker of workers) peaks.push((await worker.ask({ do: 'memory' })).peak);
     return {

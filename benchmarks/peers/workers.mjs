@@ -1,7 +1,20 @@
 // Workers: one process a side, so that memory, threads and instruction sets are its own. Requests go to stdin, replies
 // come back on file descriptor 3, a line of JSON each; times are taken inside the worker.
 import { spawn } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+/** Processor time of a process so far, in ticks of 10 ms; undefined where there is no /proc. */
+function ticks(pid) {
+  try {
+    // The name, in parentheses, may hold anything; user and system time are the 12th and 13th field after it.
+    const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ').at(-1).split(' ');
+    return Number(fields[11]) + Number(fields[12]);
+  } catch {
+    return undefined;
+  }
+}
 
 export class Worker {
   #child;
@@ -35,6 +48,15 @@ export class Worker {
     });
     if (reply.error !== undefined) throw new Error(`${this.name}: ${reply.error}`);
     return reply;
+  }
+
+  /** Waits until the process computes nothing any more: two ticks in a row without processor time. */
+  async atRest() {
+    for (let waited = 0; waited < 2000; waited += 30) {
+      const before = ticks(this.#child.pid);
+      await sleep(before === undefined ? 200 : 30);
+      if (ticks(this.#child.pid) === before) return;
+    }
   }
 
   async end() {
