@@ -1,8 +1,7 @@
-"""Writes the networks of benchmarks/models as ONNX files for onnxruntime: `python export.py FOLDER [MODEL...]`.
+"""Writes a network of benchmarks/models as an ONNX file for onnxruntime: `python export.py OUT.onnx MODEL HEIGHT WIDTH`.
 
 With torch.onnx's exporter of traced graphs and torchvision's own rules for NMS and RoIAlign, at opset 19, whose
-DeformConv onnxruntime computes. The image has the size of the description: [3, H, W], 0 to 1 for Mask R-CNN, 0 to 255 for
-YOLACT++. What was computed with PyTorch on the test image is kept beside it, for the comparison before any timing.
+DeformConv onnxruntime computes. The image is [3, HEIGHT, WIDTH], 0 to 1 for Mask R-CNN, 0 to 255 for YOLACT++.
 """
 import os
 import sys
@@ -23,22 +22,21 @@ def deform_conv(g, x, offset, mask, weight, bias, stride):
                 pads_i=[1, 1, 1, 1], dilations_i=[1, 1], group_i=1, offset_group_i=1)
 
 
-def main(folder, names):
+def main(file, name, height, width):
     torch.onnx.register_custom_op_symbolic('torchvision::nms', symbolic_multi_label_nms, OPSET)
     torch.onnx.register_custom_op_symbolic('torchvision::roi_align', roi_align_opset16, OPSET)
     torch.onnx.register_custom_op_symbolic('peers::deform_conv2d', deform_conv, OPSET)
-    os.makedirs(folder, exist_ok=True)
-    for name in names:
-        model, spec = models.build(name)
-        image = models.test_image(spec)
-        family = spec['config']['family']
-        with torch.no_grad(), warnings.catch_warnings():
-            warnings.simplefilter('ignore')
-            argument = ([image],) if family == 'torchvision' else (image,)
-            torch.onnx.export(model, argument, os.path.join(folder, f'{name}.onnx'), opset_version=OPSET, dynamo=False,
-                              input_names=['image'], output_names=NAMES[family], do_constant_folding=True)
-        print(f'{name}: {os.path.getsize(os.path.join(folder, name + ".onnx")) / 1e6:.0f} MB', flush=True)
+    model, spec = models.build(name)
+    family = spec['config']['family']
+    image = models.test_image(family, height, width)
+    os.makedirs(os.path.dirname(os.path.abspath(file)), exist_ok=True)
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        argument = ([image],) if family == 'torchvision' else (image,)
+        torch.onnx.export(model, argument, file, opset_version=OPSET, dynamo=False, input_names=['image'],
+                          output_names=NAMES[family], do_constant_folding=True)
+    print(f'{file}: {os.path.getsize(file) / 1e6:.0f} MB', flush=True)
 
 
 if __name__ == '__main__':
-    main(sys.argv[1], sys.argv[2:] or ['maskrcnn_resnet50_fpn', 'yolact_plus_resnet50'])
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))

@@ -10,13 +10,19 @@ export function noise(shape, seed, scale = 1) {
   return { shape, data };
 }
 
-/** RGB noise, u8 [height, width, 3]. */
+/** RGB noise in squares of 8 x 8 pixels, u8 [height, width, 3]: single pixels would leave random networks little to tell apart. */
 export function noiseImage({ height, width }) {
+  const columns = Math.ceil(width / 8);
+  const squares = new Uint8Array(Math.ceil(height / 8) * columns * 3);
   let state = 1;
+  for (let i = 0; i < squares.length; i += 1) {
+    state = (state * 48271) % 2147483647;
+    squares[i] = (state / 2147483647) * 256;
+  }
   const data = new Uint8Array(height * width * 3);
   for (let i = 0; i < data.length; i += 1) {
-    state = (state * 48271) % 2147483647;
-    data[i] = (state / 2147483647) * 256;
+    const [y, x, c] = [Math.floor(i / 3 / width), Math.floor(i / 3) % width, i % 3];
+    data[i] = squares[((y >> 3) * columns + (x >> 3)) * 3 + c];
   }
   return { data, width, height, channels: 3 };
 }

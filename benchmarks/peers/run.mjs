@@ -4,6 +4,7 @@
 //   -- --section machine|avx2       one of the two sections: the processor as it is, and every side held to AVX2
 //   -- --threads N                  default: what instaseg takes
 //   -- --isa NAME                   instruction set of ours in the section "machine"; default: what instaseg takes
+//   -- --filter TEXT               convolutions with this text in "network name", networks with it in their title
 //   -- --python PATH                a Python with torch and torchvision; with onnx too it makes the exports
 //   -- --json OUT.json              the report
 //   -- --report                     benchmarks/results/DATE-peers.json and .md
@@ -69,31 +70,44 @@ function probePython() {
 const python = probePython();
 if (!python.torch) say(`${flags.python} has no PyTorch: its rows are left out (--python names another)`);
 
+const PHOTOGRAPH = { height: 480, width: 640 };
+// An image of 800x1088 goes through Mask R-CNN as it is, and its masks have that size too; a photograph of 640x480 is
+// enlarged to 1066x800 and padded to the same 1088x800, but its masks are small.
 const MODELS = [
   {
     name: 'maskrcnn_resnet50_fpn',
-    title: 'Mask R-CNN R50-FPN 800x1088',
+    title: 'Mask R-CNN R50-FPN, image 1088x800',
     scale: 1 / 255,
-    image: { height: 480, width: 640 },
+    image: { height: 800, width: 1088 },
   },
-  { name: 'yolact_plus_resnet50', title: 'YOLACT++ R50', scale: 1, image: { height: 480, width: 640 } },
+  {
+    name: 'maskrcnn_resnet50_fpn',
+    title: 'Mask R-CNN R50-FPN, image 640x480',
+    scale: 1 / 255,
+    image: PHOTOGRAPH,
+  },
+  { name: 'yolact_plus_resnet50', title: 'YOLACT++ R50, image 640x480', scale: 1, image: PHOTOGRAPH },
 ];
+
+const onnxFile = ({ name, image }) => join(WORK, 'onnx', `${name}-${image.width}x${image.height}.onnx`);
 
 /** Runs export.py for the networks whose ONNX files are not there yet; false where it cannot. */
 function exportModels() {
-  const folder = join(WORK, 'onnx');
-  const missing = MODELS.filter(({ name }) => !existsSync(join(folder, `${name}.onnx`))).map(({ name }) => name);
-  if (missing.length === 0) return folder;
-  if (!python.onnx) {
+  const missing = MODELS.filter((model) => !existsSync(onnxFile(model)));
+  if (missing.length > 0 && !python.onnx) {
     say(
       `the networks cannot be exported: ${flags.python} lacks torch or onnx; onnxruntime's rows of them are left out`,
     );
-    return undefined;
+    return false;
   }
-  say(`exporting ${missing.join(', ')}`);
-  const { status } = spawnSync(flags.python, ['export.py', folder, ...missing], { cwd: HERE, stdio: 'inherit' });
-  if (status !== 0) throw new Error('the export failed');
-  return folder;
+  for (const model of missing) {
+    say(`exporting ${model.title}`);
+    const { height, width } = model.image;
+    const args = ['export.py', onnxFile(model), model.name, String(height), String(width)];
+    const { status } = spawnSync(flags.python, args, { cwd: HERE, stdio: 'inherit' });
+    if (status !== 0) throw new Error('the export failed');
+  }
+  return true;
 }
 
 /** How to start each side in a section. */
@@ -142,7 +156,7 @@ async function race(workers, { least, most, seconds, warmups, calls }) {
 /** The convolutions of both networks, each shape once. */
 function convolutions() {
   const found = new Map();
-  for (const model of MODELS.map(({ name }) => name)) {
+  for (const model of new Set(MODELS.map(({ name }) => name))) {
     for (const { op, name, values } of readShapes(model)) {
       if (op !== 'conv2d' && op !== 'deformConv2d') continue;
       const get = (key, fallback) => Number(values.get(key) ?? fallback);
@@ -209,8 +223,8 @@ async function measureConvolutions(section, start) {
   }
 }
 
-async function measureModel(section, model, start, onnxFolder, weights) {
-  const sides = ['ours', ...(onnxFolder ? ['onnxruntime'] : []), ...(python.torch ? ['torch'] : [])];
+async function measureModel(section, model, start, exported, weights) {
+  const sides = ['ours', ...(exported ? ['onnxruntime'] : []), ...(python.torch ? ['torch'] : [])];
   const workers = sides.map(start);
   try {
     const about = await Promise.all(workers.map((worker) => worker.ask({ do: 'about' })));
@@ -223,7 +237,7 @@ async function measureModel(section, model, start, onnxFolder, weights) {
         scale: model.scale,
         undecided: UNDECIDED,
         weights,
-        onnx: onnxFolder && join(onnxFolder, `${model.name}.onnx`),
+        onnx: onnxFile(model),
         output: outputs[i],
       });
     }
@@ -279,11 +293,11 @@ for (const section of sections) {
     report.rows.push(...rows);
   }
   if (flags.only !== 'convolutions') {
-    const onnxFolder = exportModels();
-    for (const model of MODELS) {
+    const exported = exportModels();
+    for (const model of MODELS.filter(({ title }) => title.includes(flags.filter))) {
       const { file, remove } = await writeSeededModel(model.name);
       try {
-        const { rows, about } = await measureModel(section, model, start, onnxFolder, file);
+        const { rows, about } = await measureModel(section, model, start, exported, file);
         note(about);
         report.rows.push(...rows);
         for (const row of rows)

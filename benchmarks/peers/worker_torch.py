@@ -23,8 +23,8 @@ class Worker:
 
     def model(self, request):
         self.module, spec = models.build(request['name'])
-        self.image = models.test_image(spec)
         self.family = spec['config']['family']
+        self.image = models.test_image(self.family, request['image']['height'], request['image']['width'])
         found = self.forward()
         if self.family == 'torchvision':
             boxes, labels, scores, masks = (found[key] for key in ('boxes', 'labels', 'scores', 'masks'))
