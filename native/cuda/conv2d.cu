@@ -109,25 +109,11 @@ Kernel<Conv2d> reference_of(DType dtype) {
   return {.variant = "reference", .device = DeviceKind::cuda, .dtype = dtype, .rank = 0, .run = reference};
 }
 
-using Rows = ConvRows<Conv2dForm>;
-const KernelRegistration<Conv2d> reference_f32{reference_of(DType::f32)};
-const KernelRegistration<Conv2d> reference_f16{reference_of(DType::f16)};
-const KernelRegistration<Conv2d> reference_bf16{reference_of(DType::bf16)};
-const KernelRegistration<Conv2d> tf32{Rows::gemm<DType::f32, GemmMath::tf32>(5, 80)};
-const KernelRegistration<Conv2d> simt_f32{Rows::gemm<DType::f32, GemmMath::simt>(10, 0)};
-const KernelRegistration<Conv2d> simt_f16{Rows::gemm<DType::f16, GemmMath::simt>(10, 0)};
-const KernelRegistration<Conv2d> simt_bf16{Rows::gemm<DType::bf16, GemmMath::simt>(10, 0)};
-const KernelRegistration<Conv2d> tf32x3{Rows::gemm<DType::f32, GemmMath::tf32x3>(20, 80)};
+const ConvRegistrations<Conv2dForm> gemm_rows(reference_of);
 #ifndef INSTASEG_CUDA_EMULATED
-const KernelRegistration<Conv2d> wgmma_f16{Rows::gemm<DType::f16, GemmMath::wgmma>(4, 90)};
-const KernelRegistration<Conv2d> wgmma_bf16{Rows::gemm<DType::bf16, GemmMath::wgmma>(4, 90)};
+const WgmmaRegistrations<Conv2dForm> wgmma_rows;
 #endif
-const KernelRegistration<Conv2d> mma_sm75_f16{Rows::gemm<DType::f16, GemmMath::mma_sm75>(15, 75)};
-const KernelRegistration<Conv2d> mma_f16{Rows::gemm<DType::f16, GemmMath::mma>(20, 80)};
-const KernelRegistration<Conv2d> mma_bf16{Rows::gemm<DType::bf16, GemmMath::mma>(20, 80)};
-const KernelRegistration<Conv2d> depthwise_f32{Rows::depthwise<DType::f32>(30)};
-const KernelRegistration<Conv2d> depthwise_f16{Rows::depthwise<DType::f16>(30)};
-const KernelRegistration<Conv2d> depthwise_bf16{Rows::depthwise<DType::bf16>(30)};
+const DepthwiseRegistrations<Conv2dForm> depthwise_rows;
 
 }  // namespace
 }  // namespace instaseg::cuda

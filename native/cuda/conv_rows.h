@@ -176,4 +176,45 @@ class ConvRows {
   }
 };
 
+/// The rows of matrix products, one for each arithmetic and dtype; `reference` makes the row of the oracle.
+template <class Form>
+struct ConvRegistrations {
+  using Rows = ConvRows<Form>;
+  using Registration = KernelRegistration<typename Form::Op>;
+
+  explicit ConvRegistrations(Kernel<typename Form::Op> (*reference)(DType))
+      : reference_f32{reference(DType::f32)},
+        reference_f16{reference(DType::f16)},
+        reference_bf16{reference(DType::bf16)} {}
+
+  Registration reference_f32;
+  Registration reference_f16;
+  Registration reference_bf16;
+  Registration tf32{Rows::template gemm<DType::f32, GemmMath::tf32>(5, 80)};
+  Registration simt_f32{Rows::template gemm<DType::f32, GemmMath::simt>(10, 0)};
+  Registration simt_f16{Rows::template gemm<DType::f16, GemmMath::simt>(10, 0)};
+  Registration simt_bf16{Rows::template gemm<DType::bf16, GemmMath::simt>(10, 0)};
+  Registration tf32x3{Rows::template gemm<DType::f32, GemmMath::tf32x3>(20, 80)};
+  Registration mma_sm75_f16{Rows::template gemm<DType::f16, GemmMath::mma_sm75>(15, 75)};
+  Registration mma_f16{Rows::template gemm<DType::f16, GemmMath::mma>(20, 80)};
+  Registration mma_bf16{Rows::template gemm<DType::bf16, GemmMath::mma>(20, 80)};
+};
+
+/// wgmma, by name only until it has run on a GPU.
+#ifndef INSTASEG_CUDA_EMULATED
+template <class Form>
+struct WgmmaRegistrations {
+  KernelRegistration<typename Form::Op> f16{ConvRows<Form>::template gemm<DType::f16, GemmMath::wgmma>(4, 90)};
+  KernelRegistration<typename Form::Op> bf16{ConvRows<Form>::template gemm<DType::bf16, GemmMath::wgmma>(4, 90)};
+};
+#endif
+
+/// One input channel an output channel.
+template <class Form>
+struct DepthwiseRegistrations {
+  KernelRegistration<typename Form::Op> f32{ConvRows<Form>::template depthwise<DType::f32>(30)};
+  KernelRegistration<typename Form::Op> f16{ConvRows<Form>::template depthwise<DType::f16>(30)};
+  KernelRegistration<typename Form::Op> bf16{ConvRows<Form>::template depthwise<DType::bf16>(30)};
+};
+
 }  // namespace instaseg::cuda

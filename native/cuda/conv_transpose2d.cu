@@ -146,22 +146,8 @@ Kernel<ConvTranspose2d> reference_of(DType dtype) {
   return {.variant = "reference", .device = DeviceKind::cuda, .dtype = dtype, .rank = 0, .run = reference};
 }
 
-using Rows = ConvRows<ConvTranspose2dForm>;
-using Registration = KernelRegistration<ConvTranspose2d>;
-const Registration reference_f32{reference_of(DType::f32)};
-const Registration reference_f16{reference_of(DType::f16)};
-const Registration reference_bf16{reference_of(DType::bf16)};
-const Registration tf32{Rows::gemm<DType::f32, GemmMath::tf32>(5, 80)};
-const Registration simt_f32{Rows::gemm<DType::f32, GemmMath::simt>(10, 0)};
-const Registration simt_f16{Rows::gemm<DType::f16, GemmMath::simt>(10, 0)};
-const Registration simt_bf16{Rows::gemm<DType::bf16, GemmMath::simt>(10, 0)};
-const Registration tf32x3{Rows::gemm<DType::f32, GemmMath::tf32x3>(20, 80)};
-const Registration mma_sm75_f16{Rows::gemm<DType::f16, GemmMath::mma_sm75>(15, 75)};
-const Registration mma_f16{Rows::gemm<DType::f16, GemmMath::mma>(20, 80)};
-const Registration mma_bf16{Rows::gemm<DType::bf16, GemmMath::mma>(20, 80)};
-const Registration depthwise_f32{Rows::depthwise<DType::f32>(30)};
-const Registration depthwise_f16{Rows::depthwise<DType::f16>(30)};
-const Registration depthwise_bf16{Rows::depthwise<DType::bf16>(30)};
+const ConvRegistrations<ConvTranspose2dForm> gemm_rows(reference_of);
+const DepthwiseRegistrations<ConvTranspose2dForm> depthwise_rows;
 
 }  // namespace
 }  // namespace instaseg::cuda

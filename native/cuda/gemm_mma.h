@@ -135,23 +135,29 @@ struct TileShape {
   static constexpr GemmTile kTile{Rows, Columns};
 };
 
-template <class Math, class Tile>
-class GemmAccumulator {
-  static constexpr int kDown = Tile::kDown;
-  static constexpr int kAcross = Tile::kAcross;
-
- public:
-  __device__ __forceinline__ GemmAccumulator() {
+/// A warp's sums, from zero.
+template <class Tile>
+struct GemmSums {
+  __device__ __forceinline__ GemmSums() {
 #pragma unroll
-    for (int m = 0; m < kDown; ++m) {
+    for (int m = 0; m < Tile::kDown; ++m) {
 #pragma unroll
-      for (int n = 0; n < kAcross; ++n) {
+      for (int n = 0; n < Tile::kAcross; ++n) {
 #pragma unroll
         for (int i = 0; i < 4; ++i) sum[m][n][i] = 0.0f;
       }
     }
   }
 
+  float sum[Tile::kDown][Tile::kAcross][4];
+};
+
+template <class Math, class Tile>
+class GemmAccumulator : public GemmSums<Tile> {
+  static constexpr int kDown = Tile::kDown;
+  static constexpr int kAcross = Tile::kAcross;
+
+ public:
   /// Adds the product of one tile of k; `rows` and `columns` are the warp's first row in either tile.
   __device__ __forceinline__ void add(const char* row_tile, int rows, const char* column_tile, int columns) {
     const int lane = static_cast<int>(threadIdx.x) & 31;
@@ -172,31 +178,18 @@ class GemmAccumulator {
         ldmatrix_x4(r, row_tile + tile_offset(rows + m * 16 + (lane & 15), step * 2 + (lane >> 4)));
         const typename Math::A a = Math::a(r);
 #pragma unroll
-        for (int n = 0; n < kAcross; ++n) Math::multiply(sum[m][n], a, b[n]);
+        for (int n = 0; n < kAcross; ++n) Math::multiply(this->sum[m][n], a, b[n]);
       }
     }
   }
-
-  float sum[kDown][kAcross][4];
 };
 
 template <class T, class Tile>
-class GemmAccumulator<SimtMath<T>, Tile> {
+class GemmAccumulator<SimtMath<T>, Tile> : public GemmSums<Tile> {
   static constexpr int kDown = Tile::kDown;
   static constexpr int kAcross = Tile::kAcross;
 
  public:
-  __device__ __forceinline__ GemmAccumulator() {
-#pragma unroll
-    for (int m = 0; m < kDown; ++m) {
-#pragma unroll
-      for (int n = 0; n < kAcross; ++n) {
-#pragma unroll
-        for (int i = 0; i < 4; ++i) sum[m][n][i] = 0.0f;
-      }
-    }
-  }
-
   __device__ __forceinline__ void add(const char* row_tile, int rows, const char* column_tile, int columns) {
     const int lane = static_cast<int>(threadIdx.x) & 31;
     const int row = rows + (lane >> 2);
@@ -218,15 +211,14 @@ class GemmAccumulator<SimtMath<T>, Tile> {
           for (int m = 0; m < kDown; ++m) {
 #pragma unroll
             for (int i = 0; i < 4; ++i) {
-              sum[m][n][i] = __fmaf_rn(to_float(a[m][i >> 1][k]), to_float(b[i & 1][k]), sum[m][n][i]);
+              float& sum = this->sum[m][n][i];
+              sum = __fmaf_rn(to_float(a[m][i >> 1][k]), to_float(b[i & 1][k]), sum);
             }
           }
         }
       }
     }
   }
-
-  float sum[kDown][kAcross][4];
 
  private:
   static __device__ __forceinline__ Chunk<T> read(const char* tile, int row, int chunk) {

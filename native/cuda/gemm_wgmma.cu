@@ -16,12 +16,9 @@ struct WgmmaMath {
   using Storage = T;
 };
 
-/// A warp's sums: 16 rows, all columns of the tile.
+/// Sums alone: products are of whole warpgroups.
 template <class T, class Tile>
-class GemmAccumulator<WgmmaMath<T>, Tile> {
- public:
-  float sum[1][Tile::kAcross][4];
-};
+class GemmAccumulator<WgmmaMath<T>, Tile> : public GemmSums<Tile> {};
 
 namespace {
 
@@ -70,11 +67,6 @@ __global__ void __launch_bounds__(Tile::kThreads, Tile::kResident)
   for (int stage = 0; stage < kAhead; ++stage) fetch(stage, stage);
 
   GemmAccumulator<WgmmaMath<T>, Tile> accumulator;
-#pragma unroll
-  for (int n = 0; n < Tile::kAcross; ++n) {
-#pragma unroll
-    for (int i = 0; i < 4; ++i) accumulator.sum[0][n][i] = 0.0f;
-  }
   const int warpgroup_row = static_cast<int>(threadIdx.x) / 128 * 64;
   int stage = 0;
   int next_stage = kAhead;

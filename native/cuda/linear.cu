@@ -76,22 +76,10 @@ Kernel<Linear> reference_of(DType dtype) {
   return {.variant = "reference", .device = DeviceKind::cuda, .dtype = dtype, .rank = 0, .run = reference};
 }
 
-using Rows = ConvRows<LinearForm>;
-const KernelRegistration<Linear> reference_f32{reference_of(DType::f32)};
-const KernelRegistration<Linear> reference_f16{reference_of(DType::f16)};
-const KernelRegistration<Linear> reference_bf16{reference_of(DType::bf16)};
-const KernelRegistration<Linear> tf32{Rows::gemm<DType::f32, GemmMath::tf32>(5, 80)};
-const KernelRegistration<Linear> simt_f32{Rows::gemm<DType::f32, GemmMath::simt>(10, 0)};
-const KernelRegistration<Linear> simt_f16{Rows::gemm<DType::f16, GemmMath::simt>(10, 0)};
-const KernelRegistration<Linear> simt_bf16{Rows::gemm<DType::bf16, GemmMath::simt>(10, 0)};
-const KernelRegistration<Linear> tf32x3{Rows::gemm<DType::f32, GemmMath::tf32x3>(20, 80)};
+const ConvRegistrations<LinearForm> gemm_rows(reference_of);
 #ifndef INSTASEG_CUDA_EMULATED
-const KernelRegistration<Linear> wgmma_f16{Rows::gemm<DType::f16, GemmMath::wgmma>(4, 90)};
-const KernelRegistration<Linear> wgmma_bf16{Rows::gemm<DType::bf16, GemmMath::wgmma>(4, 90)};
+const WgmmaRegistrations<LinearForm> wgmma_rows;
 #endif
-const KernelRegistration<Linear> mma_sm75_f16{Rows::gemm<DType::f16, GemmMath::mma_sm75>(15, 75)};
-const KernelRegistration<Linear> mma_f16{Rows::gemm<DType::f16, GemmMath::mma>(20, 80)};
-const KernelRegistration<Linear> mma_bf16{Rows::gemm<DType::bf16, GemmMath::mma>(20, 80)};
 
 }  // namespace
 }  // namespace instaseg::cuda
