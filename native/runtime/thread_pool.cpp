@@ -1,6 +1,7 @@
 #include "runtime/thread_pool.h"
 
 #include <algorithm>
+#include <chrono>
 #include <fstream>
 #include <set>
 #include <string>
@@ -9,15 +10,57 @@
 #ifdef __linux__
 #include <sched.h>
 #endif
+#if defined(__x86_64__) || defined(_M_X64)
+#include <immintrin.h>
+#endif
 
 namespace instaseg {
 
+namespace {
+
+constexpr std::chrono::microseconds kSpin{50};
+
+/// Tells the processor that this thread waits.
+inline void relax() {
+#if defined(__x86_64__) || defined(_M_X64)
+  _mm_pause();
+#elif defined(__aarch64__) && !defined(_MSC_VER)
+  asm volatile("yield");
+#endif
+}
+
+/// Whether `ready` became true within kSpin. Gives way to threads that want this processor.
+template <class Ready>
+bool spin(const Ready& ready) {
+  const auto end = std::chrono::steady_clock::now() + kSpin;
+  do {
+    for (int i = 0; i < 16; ++i) {
+      if (ready()) return true;
+      relax();
+    }
+    std::this_thread::yield();
+  } while (std::chrono::steady_clock::now() < end);
+  return false;
+}
+
+}  // namespace
+
+template <class Ready>
+void ThreadPool::wait(std::condition_variable& condition, const Ready& ready) {
+  if (spin(ready)) return;
+  std::unique_lock lock(mutex_);
+  condition.wait(lock, ready);
+}
+
+void ThreadPool::notify(std::condition_variable& condition) {
+  // A thread that saw nothing to do holds the mutex until it waits.
+  { const std::lock_guard lock(mutex_); }
+  condition.notify_all();
+}
+
 ThreadPool::~ThreadPool() {
-  {
-    const std::lock_guard lock(mutex_);
-    stop_ = true;
-  }
-  wake_.notify_all();
+  stop_.store(true);
+  notify(wake_);
   for (std::thread& worker : workers_) worker.join();
 }
 
@@ -36,21 +79,17 @@ void ThreadPool::parallel_for(int64_t count, int64_t grain, const Body& body, co
     return;
   }
   if (workers_.empty()) start_workers();
-  {
-    const std::lock_guard lock(mutex_);
-    body_ = &body;
-    cancel_ = cancel;
-    count_ = count;
-    grain_ = grain;
-    next_.store(0, std::memory_order_relaxed);
-    error_ = nullptr;
-    busy_ = threads_ - 1;
-    ++generation_;
-  }
-  wake_.notify_all();
+  body_ = &body;
+  cancel_ = cancel;
+  count_ = count;
+  grain_ = grain;
+  next_.store(0, std::memory_order_relaxed);
+  error_ = nullptr;
+  busy_.store(threads_ - 1, std::memory_order_relaxed);
+  generation_.fetch_add(1, std::memory_order_release);
+  notify(wake_);
   drain(0);
-  std::unique_lock lock(mutex_);
-  done_.wait(lock, [this] { return busy_ == 0; });
+  wait(done_, [this] { return busy_.load(std::memory_order_acquire) == 0; });
   if (error_) std::rethrow_exception(std::exchange(error_, nullptr));
 }
 
@@ -69,16 +108,12 @@ void ThreadPool::drain(int thread) {
 }
 
 void ThreadPool::work(int thread) {
-  uint64_t seen = 0;
-  std::unique_lock lock(mutex_);
-  for (;;) {
-    wake_.wait(lock, [&] { return stop_ || generation_ != seen; });
-    if (stop_) return;
-    seen = generation_;
-    lock.unlock();
+  for (uint64_t seen = 0;;) {
+    wait(wake_, [&] { return stop_.load() || generation_.load(std::memory_order_acquire) != seen; });
+    if (stop_.load()) return;
+    seen = generation_.load(std::memory_order_acquire);
     drain(thread);
-    lock.lock();
-    if (--busy_ == 0) done_.notify_one();
+    if (busy_.fetch_sub(1, std::memory_order_acq_rel) == 1) notify(done_);
   }
 }
 

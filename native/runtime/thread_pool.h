@@ -14,8 +14,11 @@ namespace instaseg {
 /// Set by another thread to make a run stop early: kernels skip the chunks that have not begun.
 using CancelFlag = std::atomic<bool>;
 
-/// Runs one loop at a time over `threads` threads, the caller included. Waits block, they never spin.
+/// Runs one loop at a time over `threads` threads, the caller included.
 /// The split into chunks never changes a result: kernels compute every output element the same way in any chunk.
+///
+/// A wait first spins, for 50 microseconds at the most, and then blocks: a plan is a chain of hundreds of loops, and to
+/// wake a thread costs as much as a small one. Longer spins would take processors from the rest of the process.
 class ThreadPool {
  public:
   /// `threads` >= 1; threads - 1 workers start with the first loop that needs them.
@@ -35,16 +38,21 @@ class ThreadPool {
   void start_workers();
   void work(int thread);
   void drain(int thread);
+  /// Wakes and waits go through `mutex_`, so that none is lost; `ready` reads atomics only.
+  template <class Ready>
+  void wait(std::condition_variable& condition, const Ready& ready);
+  void notify(std::condition_variable& condition);
 
   const int threads_;
   std::vector<std::thread> workers_;
   std::mutex mutex_;
   std::condition_variable wake_;
   std::condition_variable done_;
-  uint64_t generation_ = 0;
-  int busy_ = 0;
-  bool stop_ = false;
+  std::atomic<uint64_t> generation_{0};
+  std::atomic<int> busy_{0};
+  std::atomic<bool> stop_{false};
 
+  // Of the loop of this generation: written while no worker is busy.
   const Body* body_ = nullptr;
   const CancelFlag* cancel_ = nullptr;
   int64_t count_ = 0;
