@@ -5,8 +5,8 @@
 // All give the same bits: the sigmoid is exact_sigmoid.
 #include "ops/select_channel.h"
 
+#include "cpu/exact_sigmoid.h"
 #include "cpu/rows.h"
-#include "ops/decision_math.h"
 
 namespace instaseg::cpu {
 namespace {
@@ -47,11 +47,7 @@ void reference(const SelectChannel& op, const KernelContext& context) {
   }
 }
 
-INSTASEG_INLINE void sigmoid(float* y, int64_t count) {
-  for (int64_t i = 0; i < count; ++i) y[i] = exp_argument(-y[i]);
-  for (int64_t i = 0; i < count; ++i) y[i] = 1.0f / (1.0f + exact_exp_in_range(y[i]));
-}
-void sigmoid_baseline(float* y, int64_t count) { sigmoid(y, count); }
+void sigmoid_baseline(float* y, int64_t count) { exact_sigmoid_span(y, count); }
 
 template <void (*Sigmoid)(float*, int64_t)>
 void parallel(const SelectChannel& op, const KernelContext& context) {
@@ -71,7 +67,7 @@ const KernelRegistration<SelectChannel> reference_row{{.run = reference}};
 const KernelRegistration<SelectChannel> baseline_row{
     {.variant = "baseline", .rank = 10, .run = parallel<sigmoid_baseline>}};
 #ifdef INSTASEG_X86
-INSTASEG_AVX2 void sigmoid_avx2(float* y, int64_t count) { sigmoid(y, count); }
+INSTASEG_AVX2 void sigmoid_avx2(float* y, int64_t count) { exact_sigmoid_span(y, count); }
 const KernelRegistration<SelectChannel> avx2_row{
     {.variant = "avx2", .isa = Isa::avx2, .rank = 20, .run = parallel<sigmoid_avx2>}};
 #endif

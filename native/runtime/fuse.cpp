@@ -5,6 +5,8 @@
 #include <set>
 #include <string>
 
+#include "ops/conv2d.h"
+
 namespace instaseg {
 
 namespace {
@@ -33,6 +35,9 @@ const Epilogue* epilogue_of(const Node& node) {
 
 // Slots of batchNorm (native/ops/batch_norm.h).
 enum NormSlot { norm_input, norm_weight, norm_bias, norm_mean, norm_variance };
+// Of conv2d, selectChannel and selectConv2d.
+enum ConvSlot { conv_input, conv_weight, conv_bias, conv_scale, conv_residual, conv_counts };
+enum SelectSlot { select_input, select_labels, select_counts };
 
 class Fuser {
  public:
@@ -49,6 +54,7 @@ class Fuser {
       if (epilogue->scale >= 0) absorb_norm(at, *epilogue);
       if (epilogue->residual >= 0) absorb_add(at, *epilogue);
       absorb_activation(at);
+      absorb_select(at);
     }
     std::vector<Node> result;
     for (size_t i = 0; i < nodes_.size(); ++i) {
@@ -150,6 +156,38 @@ class Fuser {
     nodes_[at].attributes["activation"] = name;
     Graph::parse(nodes_[at]);
     move_to(at, next);
+  }
+
+  // Of a 1x1 convolution whose result goes through selectChannel, one output channel a row is needed.
+  void absorb_select(size_t& at) {
+    const int next = only_consumer(at);
+    if (next < 0 || nodes_[next].schema->name != "selectChannel" || nodes_[at].schema->name != "conv2d") return;
+    const Node& conv = nodes_[at];
+    const Node& select = nodes_[next];
+    const Shape& weight = graph_.spec(conv.inputs[conv_weight]).shape;
+    const Shape& input = graph_.spec(conv.inputs[conv_input]).shape;
+    const Shape& output = graph_.spec(conv.outputs[0]).shape;
+    // A 1x1 kernel that keeps all pixels where they are: nothing but stride and padding could move them.
+    const bool by_pixel = weight[1] == input[3] && weight[2] == 1 && weight[3] == 1 && moves_nothing(conv);
+    const bool whole = conv.inputs[conv_scale] == kAbsent && conv.inputs[conv_residual] == kAbsent && plain(conv);
+    if (!by_pixel || !whole || output[0] != input[0] || conv.outputs[0] != select.inputs[select_input] ||
+        conv.inputs[conv_counts] != select.inputs[select_counts]) {
+      return;
+    }
+    Node fused{.schema = &Registry::instance().op("selectConv2d"),
+               .attributes = select.attributes,
+               .inputs = {conv.inputs[conv_input], conv.inputs[conv_weight], select.inputs[select_labels],
+                          conv.inputs[conv_bias], conv.inputs[conv_counts]},
+               .outputs = conv.outputs,
+               .label = conv.label};
+    Graph::parse(fused);
+    nodes_[at] = std::move(fused);
+    move_to(at, next);
+  }
+
+  static bool moves_nothing(const Node& conv) {
+    const Conv2d& op = *static_cast<const Conv2d*>(conv.op.get());
+    return op.stride.y == 1 && op.stride.x == 1 && op.padding.y == 0 && op.padding.x == 0;
   }
 
   Graph& graph_;

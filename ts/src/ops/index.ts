@@ -49,6 +49,7 @@ export { roiAlign, type RoiAlignOptions } from './roi-align.js';
 export { scaleBoxes } from './scale-boxes.js';
 export { selectCandidates, type SelectCandidatesOptions } from './select-candidates.js';
 export { selectChannel, type SelectChannelOptions } from './select-channel.js';
+export { selectConv2d, type SelectConv2dOptions } from './select-conv2d.js';
 export { sigmoid } from './sigmoid.js';
 export { slice, type SliceOptions } from './slice.js';
 export { softmax, type SoftmaxOptions } from './softmax.js';

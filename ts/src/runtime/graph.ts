@@ -164,6 +164,7 @@ const CONSTANT_INPUTS: Readonly<Record<string, readonly number[]>> = {
   convTranspose2d: [1],
   deformConv2d: [1],
   linear: [1],
+  selectConv2d: [1],
   batchNorm: [1, 2, 3, 4],
 };
 

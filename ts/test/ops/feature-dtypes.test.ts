@@ -32,6 +32,21 @@ function grid(seed: number, n: number, h: number, w: number): Tensor {
   return tensor;
 }
 
+const SELECTED = [1, 0, 6, 2];
+const SELECT_BIAS = randomTensor(6, [7]);
+const selectWeight = (c: number): Tensor<Float32Array> => randomTensor(5, [7, c, 1, 1]);
+
+function selectedChannels({ shape, data }: Tensor): Float64Array {
+  const [rows, height, width, depth] = shape as [number, number, number, number];
+  const weight = selectWeight(depth).data;
+  return Float64Array.from({ length: rows * height * width }, (_, i) => {
+    const label = SELECTED[Math.floor(i / (height * width))]!;
+    let sum = SELECT_BIAS.data[label]!;
+    for (let k = 0; k < depth; k += 1) sum += Number(data[i * depth + k]) * weight[label * depth + k]!;
+    return sum;
+  });
+}
+
 const perChannel = (c: number): Case[] => [
   { op: 'relu', name: 'leaky', shapes: [[3, c]], run: (x) => ops.relu(x, { negativeSlope: 0.1 }), bits: true },
   { op: 'sigmoid', name: 'plain', shapes: [[3, c]], run: (x) => ops.sigmoid(x) },
@@ -147,6 +162,14 @@ const perChannel = (c: number): Case[] => [
     shapes: [[4, 3, 3, c]],
     run: (x) => ops.selectChannel(x, counts(1, 0, c - 1, 2), { activation: 'sigmoid', counts: counts(2, 1) }),
     bits: true,
+    output: 'f32',
+  },
+  {
+    op: 'selectConv2d',
+    name: 'with bias',
+    shapes: [[4, 3, 3, c]],
+    run: (x) => ops.selectConv2d(x, selectWeight(c), counts(...SELECTED), { bias: SELECT_BIAS }),
+    exact: selectedChannels,
     output: 'f32',
   },
   {
