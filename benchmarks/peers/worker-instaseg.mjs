@@ -1,8 +1,8 @@
 // Our side: `node worker-instaseg.mjs {"threads":2,"isa":"avx2"}`. See workers.mjs.
-import { readFileSync, writeFileSync, writeSync } from 'node:fs';
+import { closeSync, openSync, readFileSync, writeFileSync, writeSync } from 'node:fs';
 import { Device, load, ops, Tensor } from '../../dist/src/index.mjs';
 import { convolution, noiseImage } from './inputs.mjs';
-import { peakMemory } from './memory.mjs';
+import { peakMemory, uncounted } from './memory.mjs';
 import { serve } from './workers.mjs';
 
 const settings = JSON.parse(process.argv[2] ?? '{}');
@@ -36,21 +36,27 @@ async function openModel({ weights, image, output }) {
   const model = await load(weights, { device: 'cpu', ...settings });
   const pixels = noiseImage(image);
   const { instances } = await model.segment(pixels);
-  const masks = Buffer.alloc(instances.length * image.width * image.height);
-  instances.forEach(({ mask }, i) => masks.set(mask.toBitmap().data, i * image.width * image.height));
-  writeFileSync(
-    `${output}.masks`,
-    masks.map((value) => (value ? 1 : 0)),
-  );
+  await uncounted(() => writeResults(instances, output));
+  run = () => model.segment(pixels);
+  close = () => model.dispose();
+  return { detections: instances.length };
+}
+
+/** Detections as JSON, and their masks: 1 and 0. */
+function writeResults(instances, output) {
+  const masks = openSync(`${output}.masks`, 'w');
+  for (const { mask } of instances)
+    writeSync(
+      masks,
+      mask.toBitmap().data.map((value) => (value ? 1 : 0)),
+    );
+  closeSync(masks);
   const detections = instances.map(({ classId, score, box: [x, y, w, h] }) => ({
     label: classId,
     score,
     box: [x, y, x + w, y + h],
   }));
   writeFileSync(`${output}.json`, JSON.stringify(detections));
-  run = () => model.segment(pixels);
-  close = () => model.dispose();
-  return { detections: detections.length };
 }
 
 await serve(

@@ -1,9 +1,9 @@
 // onnxruntime-node's side: `node worker-onnxruntime.mjs {"threads":2,"package":"/path/of/onnxruntime-node"}`. See
 // workers.mjs.
-import { writeFileSync, writeSync } from 'node:fs';
+import { closeSync, openSync, writeFileSync, writeSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { convolution, noiseImage, toNchw } from './inputs.mjs';
-import { peakMemory } from './memory.mjs';
+import { peakMemory, uncounted } from './memory.mjs';
 import { singleNode } from './onnx.mjs';
 import { serve } from './workers.mjs';
 
@@ -68,7 +68,14 @@ async function openModel({ onnx, image, scale, undecided, output }) {
     for (let c = 0; c < 3; c += 1) planes[c * height * width + p] = data[p * 3 + c] * scale;
   }
   const feeds = { image: new ort.Tensor('float32', planes, [3, height, width]) };
-  const { boxes, labels, scores, masks } = await session.run(feeds);
+  const results = await session.run(feeds);
+  const detections = await uncounted(() => writeResults(results, { undecided, output }));
+  run = () => session.run(feeds);
+  return { detections };
+}
+
+/** Detections as JSON, and their masks: 1, 0, or 2 where a pixel is too near to the threshold to say. */
+function writeResults({ boxes, labels, scores, masks }, { undecided, output }) {
   const detections = Array.from(scores.data, (score, i) => ({
     label: Number(labels.data[i]),
     score,
@@ -76,9 +83,13 @@ async function openModel({ onnx, image, scale, undecided, output }) {
   }));
   writeFileSync(`${output}.json`, JSON.stringify(detections));
   const bit = (value) => (Math.abs(value - 0.5) < undecided ? 2 : value > 0.5 ? 1 : 0);
-  writeFileSync(`${output}.masks`, Uint8Array.from(masks.data, bit));
-  run = () => session.run(feeds);
-  return { detections: detections.length };
+  const file = openSync(`${output}.masks`, 'w');
+  const pixels = masks.data.length / detections.length;
+  for (let i = 0; i < detections.length; i += 1) {
+    writeSync(file, Uint8Array.from(masks.data.subarray(i * pixels, (i + 1) * pixels), bit));
+  }
+  closeSync(file);
+  return detections.length;
 }
 
 await serve(
