@@ -2,12 +2,12 @@
 //
 //   npm run check:cuda                           one architecture (sm_80), in build-cuda/
 //   npm run check:cuda -- --architectures all    every architecture of a release, in build-cuda-all/
-//   npm run check:cuda -- --no-build             the same checks of what was built before
-//   npm run cuda:resources                       the same, and registers, shared memory and spills of every kernel for
-//                                                sm_80 and sm_90a into docs/cuda-resources.md
+//   npm run check:cuda -- --no-build             the checks alone, of what was built before
+//   npm run cuda:resources                       all architectures, and registers, shared memory and spills of every kernel
+//                                                for two of them into docs/cuda-resources.md
 //
-// Fails on any warning of nvcc, on spills in the kernels of convolution, deformable convolution and RoIAlign for those
-// two, where the PTX of the matrix products lacks the instructions that they are for, where the kernels take more than their share of
+// Fails on any warning of nvcc, on spills in the kernels of convolution, deformable convolution and RoIAlign, where the
+// PTX of the matrix products lacks the instructions that they are for, where the kernels take more than their share of
 // the package, and where the addon does not load and run on the CPU of a machine without a GPU.
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';

@@ -38,7 +38,7 @@ node -e '
     const { dependencies = {}, optionalDependencies = {} } = lock[path];
     for (const next of Object.keys({ ...dependencies, ...optionalDependencies })) visit(next, path);
   };
-  for (const name of [...Object.keys(lock[""].dependencies), "cmake-js", "node-addon-api", "ava", "cmake-js", "node-addon-api", "node-api-headers"]) visit(name, "");
+  for (const name of [...Object.keys(lock[""].dependencies), "cmake-js", "node-addon-api", "ava", "node-api-headers"]) visit(name, "");
   for (const path of wanted) if (require("fs").existsSync(path)) console.log(path);
 ' >"$modules/list"
 tar -cf - --exclude='*.md' --exclude='*.map' --exclude='*.ts' --files-from="$modules/list" | xz -T0 -6 >"$out/modules.tar.xz"

@@ -10,6 +10,21 @@ namespace instaseg::cuda {
 
 const char* compiled_architectures() { return INSTASEG_CUDA_ARCHITECTURES; }
 
+std::string describe_architectures(const std::string& architectures) {
+  std::istringstream list(architectures);
+  std::string result;
+  std::string entry;
+  while (list >> entry) {
+    const std::string capability = entry.substr(0, entry.find('-'));
+    const size_t minor = capability.find_first_not_of("0123456789");
+    const size_t point = (minor == std::string::npos ? capability.size() : minor) - 1;
+    if (!result.empty()) result += ", ";
+    if (entry.ends_with("-virtual")) result += "PTX of ";
+    result += capability.substr(0, point) + "." + capability.substr(point);
+  }
+  return result;
+}
+
 bool architecture_supported(int compute_capability) {
   return architecture_supported(compiled_architectures(), compute_capability);
 }

@@ -39,8 +39,8 @@ int runtime_version() {
 std::string describe() {
   const int driver = driver_version();
   return "CUDA runtime " + version_text(runtime_version()) +
-         (driver ? ", driver for CUDA " + version_text(driver) : ", no NVIDIA driver") + ", kernels for " +
-         compiled_architectures();
+         (driver ? ", driver for CUDA " + version_text(driver) : ", no NVIDIA driver") +
+         ", kernels for compute capability " + describe_architectures(compiled_architectures());
 }
 
 // Why no device can be used at all, or empty.
@@ -63,7 +63,7 @@ std::string unsupported(int compute_capability) {
   if (architecture_supported(compute_capability)) return {};
   return "compute capability " + std::to_string(compute_capability / 10) + "." +
          std::to_string(compute_capability % 10) + " is not among those that this build has kernels for (" +
-         compiled_architectures() + ")";
+         describe_architectures(compiled_architectures()) + ")";
 }
 
 std::string uuid_text(const cudaUUID_t& uuid) {
