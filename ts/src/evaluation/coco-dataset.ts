@@ -1,7 +1,7 @@
 /** Ground truth in COCO's annotation format (https://cocodataset.org/#format-data, "object detection"). */
 import type { Box } from '../masks/iou.js';
 import { InstasegError } from '../runtime/errors.js';
-import { invalid } from '../runtime/validate.js';
+import { invalid, requireString } from '../runtime/validate.js';
 import { isObject, pathOf, readJsonFile, rowsOf } from './json-file.js';
 import { segmentationOf, type CocoSegmentation } from './segmentation.js';
 
@@ -59,6 +59,7 @@ export async function loadCocoDataset(path: string | URL): Promise<CocoDataset> 
 
 /** The same of an object, as JSON.parse gives it; `source` names it in errors. Throws ERR_ARGUMENT. */
 export function parseCocoDataset(json: unknown, source = 'dataset'): CocoDataset {
+  requireString('source', source);
   if (!isObject(json)) throw invalid(source, 'an object with images, annotations and categories', json);
   const images = Array.from(rowsOf(`${source}: images`, json.images), (row): CocoImage => ({
     id: row.integer('id'),

@@ -6,7 +6,18 @@ import { setImmediate } from 'node:timers/promises';
 import { boxIou, rleIou, type Box } from '../masks/iou.js';
 import { runArea, runBounds, type RunLengths } from '../masks/rle.js';
 import { InstasegError } from '../runtime/errors.js';
-import { invalid, requireInteger, requireNumber, requireOneOf, requireSignal } from '../runtime/validate.js';
+import {
+  abortSignal,
+  flag,
+  oneOf,
+  optional,
+  readOptions,
+  requireObject,
+  unchecked,
+  type OptionChecks,
+} from '../runtime/options.js';
+import { invalid, requireInteger, requireNumber } from '../runtime/validate.js';
+import { isObject } from './json-file.js';
 import { ClassOutcomes, createTables, type NumberGrid } from './accumulate.js';
 import type { CocoAnnotation, CocoDataset, CocoImage } from './coco-dataset.js';
 import { parseCocoResults, type CocoDetection, type CocoResultRow } from './coco-results.js';
@@ -134,7 +145,8 @@ export async function evaluateCoco(
   results: readonly CocoResultRow[],
   options: EvaluateCocoOptions,
 ): Promise<CocoEvaluation> {
-  const settings = readOptions(dataset, options);
+  requireDataset(dataset);
+  const settings = settingsOf(dataset, options);
   const { iouType, useCategories, iouThresholds, areaRanges, maxDets, images, categoryIds, signal } = settings;
   signal?.throwIfAborted();
   const detections = parseCocoResults(results);
@@ -228,13 +240,35 @@ interface Settings {
   readonly signal: AbortSignal | undefined;
 }
 
-function readOptions(dataset: CocoDataset, options: EvaluateCocoOptions): Settings {
+function requireDataset(dataset: unknown): void {
+  const { images, annotations, categories } = requireObject('dataset', dataset);
+  if (![images, annotations, categories].every((rows) => Array.isArray(rows) && rows.every(isObject))) {
+    throw invalid('dataset', 'what loadCocoDataset or parseCocoDataset gives', dataset);
+  }
+}
+
+const OPTIONS = {
+  iouType: oneOf('bbox', 'segm'),
+  useCategories: optional(flag),
+  maxDets: unchecked,
+  areaRanges: unchecked,
+  iouThresholds: unchecked,
+  imageIds: unchecked,
+  categoryIds: unchecked,
+  pycocotoolsFields: optional(flag),
+  matches: optional(flag),
+  signal: abortSignal,
+} satisfies OptionChecks<EvaluateCocoOptions>;
+
+function settingsOf(dataset: CocoDataset, options: EvaluateCocoOptions): Settings {
+  const given = readOptions('evaluateCoco', options, OPTIONS);
   const { maxDets = [1, 10, 100], areaRanges = AREA_RANGES, iouThresholds = IOU_THRESHOLDS } = options;
   if (!Array.isArray(maxDets) || maxDets.length !== 3) throw invalid('maxDets', 'three integers', maxDets);
   maxDets.forEach((limit, i) => requireInteger(`maxDets[${i}]`, limit, 1));
   if (!Array.isArray(areaRanges) || areaRanges.length === 0)
     throw invalid('areaRanges', 'a list of ranges', areaRanges);
-  (areaRanges as readonly AreaRange[]).forEach(({ min, max }, i) => {
+  (areaRanges as readonly AreaRange[]).forEach((range, i) => {
+    const { min, max } = requireObject(`areaRanges[${i}]`, range) as unknown as AreaRange;
     requireNumber(`areaRanges[${i}].max`, max, 0, Infinity);
     requireNumber(`areaRanges[${i}].min`, min, 0, max);
   });
@@ -245,16 +279,16 @@ function readOptions(dataset: CocoDataset, options: EvaluateCocoOptions): Settin
   const imageIds = choose('imageIds', options.imageIds, [...images.keys()]);
   const categories = dataset.categories.map(({ id }) => id);
   return {
-    iouType: requireOneOf('iouType', options.iouType, ['bbox', 'segm']),
-    useCategories: options.useCategories ?? true,
+    iouType: given.iouType,
+    useCategories: given.useCategories ?? true,
     maxDets: maxDets.toSorted((a, b) => a - b) as [number, number, number],
     areaRanges: areaRanges as readonly AreaRange[],
     iouThresholds: iouThresholds as readonly number[],
     images: imageIds.map((id) => images.get(id)!),
     categoryIds: choose('categoryIds', options.categoryIds, categories),
-    pycocotoolsFields: options.pycocotoolsFields ?? false,
-    matches: options.matches ?? false,
-    signal: requireSignal(options.signal),
+    pycocotoolsFields: given.pycocotoolsFields ?? false,
+    matches: given.matches ?? false,
+    signal: given.signal,
   };
 }
 

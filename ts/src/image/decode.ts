@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { types } from 'node:util';
 import type { Sharp } from 'sharp';
 import { InstasegError } from '../runtime/errors.js';
+import { flag, optional, readOptions, abortSignal, type OptionChecks } from '../runtime/options.js';
 import { classifyInput, describeInput, type ClassifiedInput, type ImageInput } from './input.js';
 import { rawToRgb } from './raw.js';
 import { loadSharp } from './sharp.js';
@@ -29,6 +30,8 @@ export interface DecodeOptions {
   applyOrientation?: boolean;
 }
 
+const OPTIONS = { signal: abortSignal, applyOrientation: optional(flag) } satisfies OptionChecks<DecodeOptions>;
+
 /**
  * Decodes an image to RGB as PIL's convert('RGB') does, since the networks were trained on that: grey is spread over
  * three channels; alpha is dropped (colours as stored, not composited over anything); 16-bit files keep their high
@@ -41,7 +44,7 @@ export interface DecodeOptions {
  * ERR_ARGUMENT (not an image input), or the reason of `signal`.
  */
 export async function decodeImage(input: ImageInput, options: DecodeOptions = {}): Promise<DecodedImage> {
-  const { signal, applyOrientation = true } = options;
+  const { signal, applyOrientation = true } = readOptions('decodeImage', options, OPTIONS);
   signal?.throwIfAborted();
   const source = classifyInput(input);
   if (source === undefined)

@@ -1,6 +1,8 @@
 import { writeFile } from 'node:fs/promises';
 import { extname } from 'node:path';
 import { InstasegError } from '../runtime/errors.js';
+import { flag, number, oneOf, optional, readOptions, type OptionChecks } from '../runtime/options.js';
+import { invalid, requireOneOf } from '../runtime/validate.js';
 import { lowestBit, wordsPerRow, type MaskBits } from '../masks/bits.js';
 import { erode } from '../masks/erode.js';
 import type { Mask } from '../masks/mask.js';
@@ -48,6 +50,17 @@ export interface OverlayInstance {
   readonly mask: Mask;
 }
 
+const OPTIONS = {
+  masks: optional(flag),
+  contours: optional(flag),
+  boxes: optional(flag),
+  labels: optional(flag),
+  opacity: optional(number(0, 1)),
+  colorBy: optional(oneOf('instance', 'class')),
+  lineWidth: optional(number(1, 1000)),
+  fontSize: optional(number(5, 1000)),
+} satisfies OptionChecks<OverlayOptions>;
+
 /** Bright colours, each chosen as far as possible (in OKLab) from those before it. */
 const PALETTE: readonly Colour[] = [
   0xff3c3c, 0x2bd92b, 0x0078ff, 0xe100ff, 0xffc30f, 0x3ce1f0, 0xf0a5f0, 0x69871e, 0x965ac3, 0xff0fa5, 0x96e187,
@@ -63,12 +76,10 @@ export function drawOverlay(
   instances: readonly OverlayInstance[],
   options: OverlayOptions = {},
 ): Uint8Array {
-  const { masks = true, contours = true, boxes = true, labels = true, opacity = 0.45, colorBy = 'instance' } = options;
+  const given = readOptions('overlay', options, OPTIONS);
+  const { masks = true, contours = true, boxes = true, labels = true, opacity = 0.45, colorBy = 'instance' } = given;
   const scale = Math.sqrt(image.width * image.height);
-  const { lineWidth = Math.max(1, Math.round(scale / 450)), fontSize = Math.max(10, scale / 70) } = options;
-  checkRange('opacity', opacity, 0, 1);
-  checkRange('lineWidth', lineWidth, 1, 1000);
-  checkRange('fontSize', fontSize, 5, 1000);
+  const { lineWidth = Math.max(1, Math.round(scale / 450)), fontSize = Math.max(10, scale / 70) } = given;
 
   const canvas = new Canvas(toBytes(image.data).slice(), image.width, image.height);
   const line = Math.round(lineWidth);
@@ -85,11 +96,6 @@ export function drawOverlay(
   if (boxes) for (const { instance, colour } of drawn.toReversed()) drawBox(canvas, instance.box, line, colour);
   if (labels) drawLabels(canvas, drawn, fontSize, line);
   return canvas.data;
-}
-
-function checkRange(name: string, value: number, least: number, most: number): void {
-  if (!(value >= least && value <= most))
-    throw new InstasegError('ERR_ARGUMENT', `expected ${name} from ${least} to ${most}, received ${String(value)}`);
 }
 
 function fillMask(canvas: Canvas, { region, words }: MaskBits, colour: Colour, opacity: number): void {
@@ -188,8 +194,7 @@ export async function encodeImage(
   height: number,
   format: OverlayFormat,
 ): Promise<Buffer> {
-  if (!['png', 'jpeg', 'webp'].includes(format))
-    throw new InstasegError('ERR_ARGUMENT', `expected 'png', 'jpeg' or 'webp', received '${String(format)}'`);
+  requireOneOf('format', format, ['png', 'jpeg', 'webp']);
   const sharp = await loadSharp();
   try {
     const image = sharp(data, { raw: { width, height, channels: 3 }, limitInputPixels: false });
@@ -203,9 +208,8 @@ export async function encodeImage(
 /** The format that a file's name asks for. Throws ERR_ARGUMENT for other names. */
 export function formatOfPath(path: string): OverlayFormat {
   const formats: Record<string, OverlayFormat> = { '.png': 'png', '.jpg': 'jpeg', '.jpeg': 'jpeg', '.webp': 'webp' };
-  const format = formats[extname(path).toLowerCase()];
-  if (format === undefined)
-    throw new InstasegError('ERR_ARGUMENT', `expected a path ending in .png, .jpg, .jpeg or .webp, received '${path}'`);
+  const format = typeof path === 'string' ? formats[extname(path).toLowerCase()] : undefined;
+  if (format === undefined) throw invalid('path', 'a path ending in .png, .jpg, .jpeg or .webp', path);
   return format;
 }
 

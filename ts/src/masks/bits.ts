@@ -1,4 +1,7 @@
+import { types } from 'node:util';
 import { InstasegError } from '../runtime/errors.js';
+import { requireObject } from '../runtime/options.js';
+import { invalid, show } from '../runtime/validate.js';
 
 /** An axis-aligned part of an image, in whole pixels. */
 export interface Region {
@@ -38,7 +41,7 @@ export function checkImageSize(width: number, height: number): void {
   if (!isSize(width) || !isSize(height) || width * height > MAX_PIXELS)
     throw new InstasegError(
       'ERR_ARGUMENT',
-      `expected a mask of at least 1x1 and less than 2^32 pixels, received ${width}x${height} (width x height)`,
+      `expected a mask of at least 1x1 and less than 2^32 pixels, received ${show(width)}x${show(height)} (width x height)`,
     );
 }
 
@@ -64,9 +67,11 @@ export function popcount(word: number): number {
 }
 
 /** Throws ERR_ARGUMENT unless the region lies in the image, the words match it and the padding bits are 0. */
-export function checkBits({ imageWidth, imageHeight, region, words }: MaskBits): void {
+export function checkBits(bits: MaskBits): void {
+  const { imageWidth, imageHeight, region, words } = requireObject('bits', bits) as unknown as MaskBits;
+  if (!types.isUint32Array(words)) throw invalid('words', 'a Uint32Array', words);
   checkImageSize(imageWidth, imageHeight);
-  const { x, y, width, height } = region;
+  const { x, y, width, height } = requireObject('region', region) as unknown as Region;
   const whole = [x, y, width, height].every((value) => Number.isSafeInteger(value) && value >= 0);
   if (!whole || x + width > imageWidth || y + height > imageHeight)
     throw new InstasegError(
@@ -133,6 +138,7 @@ export function tightRegion({ region, words }: MaskBits): Region {
  */
 export function packBitmap(data: Uint8Array | Uint8ClampedArray, width: number, height: number): MaskBits {
   checkImageSize(width, height);
+  if (!types.isUint8Array(data) && !types.isUint8ClampedArray(data)) throw invalid('data', 'a Uint8Array', data);
   if (data.length !== width * height)
     throw new InstasegError(
       'ERR_ARGUMENT',

@@ -1,4 +1,4 @@
-import { InstasegError } from '../runtime/errors.js';
+import { invalid, requireList } from '../runtime/validate.js';
 import { readRle, runArea, runBounds, walkRuns, type RleInput } from './rle.js';
 
 /** [x, y, width, height] in pixels. */
@@ -15,8 +15,8 @@ export function rleIou(dt: readonly RleInput[], gt: readonly RleInput[], isCrowd
     const { x, y, width, height } = runBounds(runs);
     return { runs, area: runArea(runs), box: [x, y, width, height] as const };
   };
-  const truths = gt.map(prepare);
-  return matrix(dt.map(prepare), truths, isCrowd, (d, g, crowd) => {
+  const truths = requireList('gt', gt).map(prepare);
+  return matrix(requireList('dt', dt).map(prepare), truths, isCrowd, (d, g, crowd) => {
     if (boxIntersection(d.box, g.box) === 0) return 0;
     let intersection = 0;
     walkRuns(d.runs, g.runs, (inD, inG, start, end) => {
@@ -31,10 +31,17 @@ export function rleIou(dt: readonly RleInput[], gt: readonly RleInput[], isCrowd
  * Returns dt.length rows of gt.length values.
  */
 export function boxIou(dt: readonly Box[], gt: readonly Box[], isCrowd?: readonly boolean[]): Float64Array {
+  requireList('dt', dt).forEach((box, i) => requireBox(`dt[${i}]`, box));
+  requireList('gt', gt).forEach((box, i) => requireBox(`gt[${i}]`, box));
   return matrix(dt, gt, isCrowd, (d, g, crowd) => {
     const intersection = boxIntersection(d, g);
     return intersection === 0 ? 0 : intersection / (crowd ? d[2] * d[3] : d[2] * d[3] + g[2] * g[3] - intersection);
   });
+}
+
+function requireBox(name: string, value: unknown): void {
+  const fits = Array.isArray(value) && value.length === 4 && value.every((item) => typeof item === 'number');
+  if (!fits) throw invalid(name, 'a box [x, y, width, height]', value);
 }
 
 function boxIntersection(a: Box, b: Box): number {
@@ -49,8 +56,8 @@ function matrix<T>(
   isCrowd: readonly boolean[] | undefined,
   iou: (d: T, g: T, crowd: boolean) => number,
 ): Float64Array {
-  if (isCrowd !== undefined && isCrowd.length !== gt.length)
-    throw new InstasegError('ERR_ARGUMENT', `expected isCrowd of length ${gt.length}, received ${isCrowd.length}`);
+  if (isCrowd !== undefined && requireList('isCrowd', isCrowd).length !== gt.length)
+    throw invalid('isCrowd', `a list of ${gt.length}`, isCrowd);
   const values = new Float64Array(dt.length * gt.length);
   dt.forEach((d, row) => {
     gt.forEach((g, column) => {

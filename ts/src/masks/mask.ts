@@ -1,4 +1,6 @@
 import { InstasegError } from '../runtime/errors.js';
+import { flag, optional, readOptions, requireObject } from '../runtime/options.js';
+import { invalid } from '../runtime/validate.js';
 import type * as Decoding from '../image/decode.js';
 import type { ImageInput } from '../image/input.js';
 import { loadSharp } from '../image/sharp.js';
@@ -15,6 +17,8 @@ import {
 } from './bits.js';
 import { tracePolygons, type MultiPolygon, type Polygon, type PolygonOptions } from './polygons.js';
 import { decodeRle, encodeRle, type Rle, type RleInput } from './rle.js';
+
+const CROP_OPTIONS = { crop: optional(flag) };
 
 /**
  * The mask of one object in an image. It holds one bit for each pixel of `region` in plain JavaScript memory; there is
@@ -46,7 +50,8 @@ export class Mask {
 
   /** From a row-major bitmap of the whole image, in which everything but 0 is inside. */
   static fromBitmap(bitmap: { data: Uint8Array | Uint8ClampedArray; width: number; height: number }): Mask {
-    return new Mask(packBitmap(bitmap.data, bitmap.width, bitmap.height));
+    const { data, width, height } = requireObject('bitmap', bitmap) as typeof bitmap;
+    return new Mask(packBitmap(data, width, height));
   }
 
   /** The packed bits, not a copy. */
@@ -61,6 +66,8 @@ export class Mask {
 
   /** Whether pixel (x, y) of the image belongs to the object; false outside the image. */
   at(x: number, y: number): boolean {
+    if (typeof x !== 'number') throw invalid('x', 'a number', x);
+    if (typeof y !== 'number') throw invalid('y', 'a number', y);
     return getBit(this.bits, x, y);
   }
 
@@ -76,7 +83,8 @@ export class Mask {
 
   /** One byte a pixel, 0 or 1: of the whole image or, with `crop`, of `region` only. */
   toBitmap(options: { crop?: boolean } = {}): Bitmap {
-    return unpackBits(this.bits, options.crop === true ? this.region : undefined);
+    const { crop = false } = readOptions('toBitmap', options, CROP_OPTIONS);
+    return unpackBits(this.bits, crop ? this.region : undefined);
   }
 
   /** Outer rings and holes along the pixel edges; see `PolygonOptions`. */
@@ -101,6 +109,7 @@ export class Mask {
    * when the mask is empty and there is nothing to crop to; with ERR_IMAGE or ERR_FILE when it cannot be decoded.
    */
   async cutout(image: ImageInput, options: { crop?: boolean } = {}): Promise<Buffer> {
+    const { crop = true } = readOptions('cutout', options, CROP_OPTIONS);
     const { decodeImage, toBytes } = require('../image/decode.js') as typeof Decoding;
     const decoded = await decodeImage(image);
     if (decoded.width !== this.width || decoded.height !== this.height)
@@ -109,7 +118,7 @@ export class Mask {
         `expected the ${this.width}x${this.height} image of the mask, received one of ${decoded.width}x${decoded.height}`,
       );
     const whole = { x: 0, y: 0, width: this.width, height: this.height };
-    const window = options.crop === false ? whole : tightRegion(this.bits);
+    const window = crop ? tightRegion(this.bits) : whole;
     if (window.width === 0) throw new InstasegError('ERR_ARGUMENT', 'the mask is empty: there is nothing to cut out');
     const alpha = unpackBits(this.bits, window, 255).data;
     return encodePng(withAlpha(toBytes(decoded.data), this.width, window, alpha), window.width, window.height, 4);

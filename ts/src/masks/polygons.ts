@@ -1,6 +1,6 @@
 import { lowestBit, wordsPerRow, type MaskBits } from './bits.js';
 import { simplifyRing } from './simplify.js';
-import { InstasegError } from '../runtime/errors.js';
+import { flag, number, optional, readOptions, type OptionChecks } from '../runtime/options.js';
 
 /** A point in pixels: the pixel in column x and row y covers x to x + 1 and y to y + 1; y grows downwards. */
 export type Point = [x: number, y: number];
@@ -29,6 +29,11 @@ export interface PolygonOptions {
   holes?: boolean;
 }
 
+const OPTIONS = {
+  simplify: optional(number(0, Number.MAX_VALUE)),
+  holes: optional(flag),
+} satisfies OptionChecks<PolygonOptions>;
+
 /** Corners x0, y0, x1, y1 ... of a ring that is not closed, in pixels of the region. */
 type Corners = number[];
 
@@ -39,9 +44,7 @@ type Corners = number[];
  * numbers as they stand (on a screen, where y points down, outer rings look clockwise). An empty mask has no polygons.
  */
 export function tracePolygons(bits: MaskBits, options: PolygonOptions = {}): Polygon[] {
-  const { simplify = 0, holes: keepHoles = true } = options;
-  if (!(simplify >= 0 && simplify < Infinity))
-    throw new InstasegError('ERR_ARGUMENT', `expected simplify >= 0 in pixels, received ${String(simplify)}`);
+  const { simplify = 0, holes: keepHoles = true } = readOptions('toPolygons', options, OPTIONS);
   const rings = new RingTracer(bits).trace();
   const toRing = (corners: Corners): Ring => close(simplifyRing(toPoints(corners, bits), simplify));
 

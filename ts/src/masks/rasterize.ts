@@ -1,5 +1,7 @@
 /** Polygons and boxes of COCO annotations to masks, pixel for pixel as maskApi of github.com/cocodataset/cocoapi does. */
+import { types } from 'node:util';
 import { InstasegError } from '../runtime/errors.js';
+import { invalid, requireList } from '../runtime/validate.js';
 import { checkImageSize } from './bits.js';
 import { compressRuns, mergeRle, type Rle } from './rle.js';
 
@@ -12,18 +14,21 @@ const SCALE = 5;
  */
 export function rleFromPolygons(polygons: readonly ArrayLike<number>[], height: number, width: number): Rle {
   checkImageSize(width, height);
-  return mergeRle(polygons.map((polygon) => rasterize(polygon, height, width)));
+  return mergeRle(requireList('polygons', polygons).map((polygon) => rasterize(polygon, height, width)));
 }
 
 /** The mask of a box [x, y, width, height] in pixels, drawn as the polygon of its corners. */
 export function rleFromBox(box: readonly [number, number, number, number], height: number, width: number): Rle {
+  if (!Array.isArray(box) || box.length !== 4 || !box.every(Number.isFinite))
+    throw invalid('box', 'four finite numbers [x, y, width, height]', box);
   const [left, top] = box;
   const [right, bottom] = [left + box[2], top + box[3]];
   return rleFromPolygons([[left, top, left, bottom, right, bottom, right, top]], height, width);
 }
 
 function rasterize(polygon: ArrayLike<number>, height: number, width: number): Rle {
-  const values = Array.from(polygon);
+  if (!Array.isArray(polygon) && !types.isTypedArray(polygon)) throw invalid('a polygon', 'a list of numbers', polygon);
+  const values = Array.from(polygon as ArrayLike<number>);
   if (values.length < 6 || values.length % 2 !== 0 || !values.every(Number.isFinite))
     throw new InstasegError(
       'ERR_ARGUMENT',

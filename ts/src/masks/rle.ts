@@ -5,6 +5,8 @@
  */
 import { types } from 'node:util';
 import { InstasegError } from '../runtime/errors.js';
+import { flag, optional, readOptions, requireObject } from '../runtime/options.js';
+import { requireList } from '../runtime/validate.js';
 import { checkImageSize, lowestBit, wordsPerRow, type MaskBits, type Region } from './bits.js';
 
 /** A mask as COCO stores it in JSON: `size` is [height, width], `counts` the compressed run lengths. */
@@ -138,8 +140,8 @@ export function runBounds(runs: RunLengths): Region {
 
 /** Reads any form of RLE and checks it. Throws ERR_ARGUMENT when malformed. */
 export function readRle(input: RleInput): RunLengths {
-  const [height, width] = readSize(input.size);
-  const { counts } = input;
+  const { size, counts } = requireObject('RLE', input) as unknown as RleInput;
+  const [height, width] = readSize(size);
   const numbers = typeof counts === 'string' || types.isUint8Array(counts) ? parseCounts(counts) : checkCounts(counts);
   let sum = 0;
   for (const count of numbers) sum += count;
@@ -244,12 +246,14 @@ export function rleToBbox(input: RleInput): [x: number, y: number, width: number
   return [x, y, width, height];
 }
 
+const MERGE_OPTIONS = { intersect: optional(flag) };
+
 /** The union of masks of one size or, with `intersect`, their intersection. Throws ERR_ARGUMENT for no masks. */
 export function mergeRle(masks: readonly RleInput[], options: { intersect?: boolean } = {}): Rle {
-  const [first, ...others] = masks.map(readRle);
+  const { intersect = false } = readOptions('mergeRle', options, MERGE_OPTIONS);
+  const [first, ...others] = requireList('masks', masks).map(readRle);
   if (first === undefined)
     throw new InstasegError('ERR_ARGUMENT', 'expected at least one mask to merge, received none');
-  const { intersect = false } = options;
   return compressRuns(others.reduce((merged, mask) => mergeRuns(merged, mask, intersect), first));
 }
 

@@ -3,13 +3,13 @@ import { Device, type DeviceName, type DeviceOptions } from '../runtime/device.j
 import { loadSharp } from '../image/sharp.js';
 import { loadParameters } from '../nn/parameters.js';
 import { InstasegError } from '../runtime/errors.js';
-import { requireOneOf, requireSignal } from '../runtime/validate.js';
 import { bundledWeights } from '../weights/bundled.js';
 import type { ConfigOverrides } from '../weights/families/config.js';
 import { loadCheckpoint } from '../weights/load.js';
 import type { PullProgress, ZooOptions } from '../weights/zoo/pull.js';
 import { resolveWeights } from '../weights/zoo/resolve.js';
-import { PRECISIONS, type Precision, type SegmenterOptions } from './options.js';
+import { deviceOptions, requireLoadOptions } from './load-options.js';
+import type { Precision, SegmenterOptions } from './options.js';
 import { networkOf } from './registry.js';
 import { InstanceSegmenter } from './segmenter.js';
 
@@ -52,16 +52,16 @@ function requirePrecision(device: Device, precision: Precision): void {
  *   ERR_GPU_OOM, ERR_ADDON; or the signal's reason
  */
 export async function load(source: string | URL, options: LoadOptions = {}): Promise<InstanceSegmenter> {
-  const signal = requireSignal(options.signal);
+  const { signal, precision = 'f32' } = requireLoadOptions(options);
   signal?.throwIfAborted();
-  const precision = options.precision === undefined ? 'f32' : requireOneOf('precision', options.precision, PRECISIONS);
   const file = await resolveWeights(bundledWeights(source), { ...options, onProgress: options.onDownload });
   // Loading sharp blocks the event loop for a while: now, rather than in the first call of segment.
   await loadSharp();
   const checkpoint = await loadCheckpoint(file, { ...options, ...(signal && { signal }) });
   try {
     const shared = options.device instanceof Device ? options.device : undefined;
-    const device = shared ?? (await Device.open((options.device as DeviceName | undefined) ?? 'auto', options));
+    const device =
+      shared ?? (await Device.open((options.device as DeviceName | undefined) ?? 'auto', deviceOptions(options)));
     try {
       requirePrecision(device, precision);
       const parameters = await loadParameters(device, checkpoint, signal);

@@ -1,4 +1,6 @@
 /** Options of calls, for all networks. */
+import { abortSignal, flag, integer, optional, readOptions, unchecked, type OptionChecks } from '../runtime/options.js';
+import { invalid } from '../runtime/validate.js';
 
 /** Everything left out is as the model's family defines it. An option that the family does not have is ERR_ARGUMENT. */
 export interface SegmentOptions {
@@ -44,7 +46,35 @@ export interface SegmentOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-export interface SegmentBatchOptions extends SegmentOptions {
+/** Numbers and kinds are checked with the configuration of the model, whose family decides which options there are. */
+export const SEGMENT_OPTIONS = {
+  scoreThreshold: unchecked,
+  nmsThreshold: unchecked,
+  maxDetections: unchecked,
+  maskThreshold: unchecked,
+  minSize: unchecked,
+  maxSize: unchecked,
+  preNmsTopN: unchecked,
+  postNmsTopN: unchecked,
+  rpnNmsThreshold: unchecked,
+  nms: unchecked,
+  topK: unchecked,
+  maskResolution: unchecked,
+  rescoreBoxes: optional(flag),
+  applyOrientation: optional(flag),
+  imageId: unchecked,
+  profile: optional(flag),
+  signal: abortSignal,
+} satisfies OptionChecks<SegmentOptions>;
+
+/** The options of `segment(image)`, whose names, flags and signal are right. */
+export function requireSegmentOptions(options: SegmentOptions | undefined): SegmentOptions {
+  readOptions('segment', options, SEGMENT_OPTIONS);
+  return options ?? {};
+}
+
+/** Options of `segment([...])`. */
+export interface SegmentBatchOptions extends Omit<SegmentOptions, 'profile'> {
   /**
    * Pads all images to the size of the largest one and runs them as one batch, as torchvision does with a list. Results
    * then depend a little on which images come together; without it each image's result is exactly that of its own call.
@@ -52,9 +82,38 @@ export interface SegmentBatchOptions extends SegmentOptions {
   readonly padTogether?: boolean | undefined;
 }
 
+const { profile: _, ...ofEveryImage } = SEGMENT_OPTIONS;
+const BATCH_OPTIONS = { ...ofEveryImage, padTogether: optional(flag) } satisfies OptionChecks<SegmentBatchOptions>;
+
+/** The same of `segment([...])`. */
+export function requireBatchOptions(options: SegmentBatchOptions): SegmentBatchOptions {
+  readOptions('segment([...])', options, BATCH_OPTIONS);
+  return options;
+}
+
+/** Options of `stream`. */
 export interface StreamOptions extends SegmentOptions {
   /** Images read ahead of the one whose result is awaited; by default 2. */
   readonly maxInFlight?: number | undefined;
+}
+
+const STREAM_OPTIONS = {
+  ...SEGMENT_OPTIONS,
+  maxInFlight: optional(integer(1, 1024)),
+} satisfies OptionChecks<StreamOptions>;
+
+/** The same of `stream`. */
+export function requireStreamOptions(options: StreamOptions): StreamOptions {
+  readOptions('stream', options, STREAM_OPTIONS);
+  return options;
+}
+
+/** The images of a stream. */
+export function requireIterable<T>(name: string, value: AsyncIterable<T> | Iterable<T>): typeof value {
+  const methods = value as { [Symbol.asyncIterator]?: unknown; [Symbol.iterator]?: unknown } | null | undefined;
+  const found = methods?.[Symbol.asyncIterator] ?? methods?.[Symbol.iterator];
+  if (typeof found === 'function' && typeof value !== 'string') return value;
+  throw invalid(name, 'an iterable or async iterable of images', value);
 }
 
 /** Arithmetic of feature maps. */
@@ -71,3 +130,9 @@ export interface SegmenterOptions {
   /** Bytes of compiled plans that are kept, one a padded size; by default 64 MiB. */
   readonly planCacheBytes?: number | undefined;
 }
+
+export const SEGMENTER_OPTIONS = {
+  maxQueue: optional(integer(0)),
+  maxBatch: optional(integer(1, 64)),
+  planCacheBytes: optional(integer(0)),
+} satisfies OptionChecks<SegmenterOptions>;

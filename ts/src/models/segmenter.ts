@@ -13,7 +13,17 @@ import { Tensor } from '../runtime/tensor.js';
 import { invalid, requireInteger, requireSignal } from '../runtime/validate.js';
 import type { ModelConfig } from '../weights/families/config.js';
 import type { Job, Network, NetworkInputs, NetworkOutputs, Probe } from './network.js';
-import type { Precision, SegmentBatchOptions, SegmenterOptions, SegmentOptions, StreamOptions } from './options.js';
+import {
+  requireBatchOptions,
+  requireIterable,
+  requireSegmentOptions,
+  requireStreamOptions,
+  type Precision,
+  type SegmentBatchOptions,
+  type SegmenterOptions,
+  type SegmentOptions,
+  type StreamOptions,
+} from './options.js';
 import { SegmentationResult, type Instance, type SegmentProfile } from './result.js';
 import { rowOf } from './row.js';
 
@@ -102,7 +112,7 @@ export class InstanceSegmenter {
    * @throws InstasegError ERR_ARGUMENT for values out of range and options that the model's family does not have
    */
   checkOptions(options: SegmentOptions): void {
-    this.#configure(options);
+    this.#configure(requireSegmentOptions(options));
   }
 
   /**
@@ -135,8 +145,8 @@ export class InstanceSegmenter {
     inputs: AsyncIterable<ImageInput> | Iterable<ImageInput>,
     options: StreamOptions = {},
   ): AsyncGenerator<SegmentationResult, void, undefined> {
-    const { maxInFlight = 2, ...rest } = options;
-    requireInteger('maxInFlight', maxInFlight, 1, 1024);
+    const { maxInFlight = 2, ...rest } = requireStreamOptions(options);
+    requireIterable('inputs', inputs);
     const ahead: Promise<SegmentationResult>[] = [];
     const begin = (input: ImageInput): void => {
       const result = this.segment(input, rest);
@@ -211,7 +221,7 @@ export class InstanceSegmenter {
   }
 
   async #segmentOne(input: ImageInput, options: SegmentOptions): Promise<SegmentationResult> {
-    const config = this.#configure(options);
+    const config = this.#configure(requireSegmentOptions(options));
     return this.#gate.pass(async () => {
       const started = performance.now();
       const job = this.#job(await this.#decode(input, options), config);
@@ -229,7 +239,7 @@ export class InstanceSegmenter {
     inputs: readonly ImageInput[],
     options: SegmentBatchOptions,
   ): Promise<PromiseSettledResult<SegmentationResult>[]> {
-    const config = this.#configure(options);
+    const config = this.#configure(requireBatchOptions(options));
     const results = new Array<PromiseSettledResult<SegmentationResult>>(inputs.length);
     const jobs = new Map<number, Job>();
     await Promise.all(

@@ -1,6 +1,6 @@
 import { record, withCount, type SymbolicTensor, type TensorLike } from '../runtime/graph.js';
-import { invalid, requireOneOf } from '../runtime/validate.js';
-import { requirePair, type Pair } from './conv2d.js';
+import { readOptions, optional, oneOf, type OptionChecks } from '../runtime/options.js';
+import { pair, tensor, type Pair } from './options.js';
 
 /** Options of {@link adaptivePool2d}. */
 export interface AdaptivePool2dOptions {
@@ -12,6 +12,12 @@ export interface AdaptivePool2dOptions {
   readonly counts?: TensorLike | undefined;
 }
 
+const OPTIONS = {
+  output: pair(1),
+  kind: optional(oneOf('avg', 'max')),
+  counts: optional(tensor),
+} satisfies OptionChecks<AdaptivePool2dOptions>;
+
 /**
  * Pools to a given size: cell i of `output` cells covers floor(i * size / output) to ceil((i + 1) * size / output).
  * @param input f32 (on a GPU also f16, bf16) [N, H, W, C], H and W at least 1
@@ -20,12 +26,7 @@ export interface AdaptivePool2dOptions {
  * @see torch.nn.functional.adaptive_avg_pool2d, adaptive_max_pool2d
  */
 export function adaptivePool2d(input: TensorLike, options: AdaptivePool2dOptions): SymbolicTensor {
-  const output = requirePair('output', options?.output, 1);
-  if (output === undefined) throw invalid('output', 'an integer of at least 1, or two of them as [y, x]', output);
-  const { kind, counts } = options;
-  const [pooled] = record('adaptivePool2d', [input, counts], {
-    output,
-    kind: kind === undefined ? undefined : requireOneOf('kind', kind, ['avg', 'max']),
-  });
+  const { counts, ...attributes } = readOptions('adaptivePool2d', options, OPTIONS);
+  const [pooled] = record('adaptivePool2d', [input, counts], attributes);
   return withCount(pooled!, counts, 0);
 }

@@ -1,11 +1,13 @@
 import { record, type SymbolicTensor, type TensorLike } from '../runtime/graph.js';
-import { requireOneOf } from '../runtime/validate.js';
+import { readOptions, optional, oneOf, type OptionChecks } from '../runtime/options.js';
 
 /** Options of {@link add}. */
 export interface AddOptions {
   /** Applied to the sum; default "none". */
   readonly activation?: 'none' | 'relu' | undefined;
 }
+
+const OPTIONS = { activation: optional(oneOf('none', 'relu')) } satisfies OptionChecks<AddOptions>;
 
 /**
  * a + b, element by element. After a convolution without activation the plan fuses it into the convolution.
@@ -15,8 +17,5 @@ export interface AddOptions {
  * @throws InstasegError ERR_SHAPE where the shapes differ, ERR_DTYPE, ERR_ARGUMENT
  */
 export function add(a: TensorLike, b: TensorLike, options: AddOptions = {}): SymbolicTensor {
-  const { activation } = options;
-  return record('add', [a, b], {
-    activation: activation === undefined ? undefined : requireOneOf('activation', activation, ['none', 'relu']),
-  })[0]!;
+  return record('add', [a, b], readOptions('add', options, OPTIONS))[0]!;
 }

@@ -1,6 +1,6 @@
 import { record, type SymbolicTensor } from '../runtime/graph.js';
-import { requireNumbers, optionalNumber } from './box-options.js';
-import { requirePair, type Pair } from './conv2d.js';
+import { readOptions, optional, number, type OptionChecks } from '../runtime/options.js';
+import { numbers, pair, type Pair } from './options.js';
 
 /** Options of {@link anchors}. */
 export interface AnchorsOptions {
@@ -14,6 +14,13 @@ export interface AnchorsOptions {
   readonly offset?: number | undefined;
 }
 
+const OPTIONS = {
+  grid: pair(0),
+  stride: pair(1),
+  base: numbers,
+  offset: optional(number(-1e9, 1e9)),
+} satisfies OptionChecks<AnchorsOptions>;
+
 /**
  * Base anchors repeated over a feature map's cells.
  * @returns f32 [h * w * A, 4] (x1, y1, x2, y2 in image pixels) in the order y, x, anchor
@@ -21,10 +28,5 @@ export interface AnchorsOptions {
  * @see torchvision.models.detection.anchor_utils.AnchorGenerator.grid_anchors
  */
 export function anchors(options: AnchorsOptions): SymbolicTensor {
-  return record('anchors', [], {
-    grid: requirePair('grid', options.grid, 0),
-    stride: requirePair('stride', options.stride, 1),
-    base: requireNumbers('base', options.base),
-    offset: optionalNumber('offset', options.offset, -1e9, 1e9),
-  })[0]!;
+  return record('anchors', [], readOptions('anchors', options, OPTIONS))[0]!;
 }

@@ -1,11 +1,14 @@
 import { record, withCount, type SymbolicTensor, type TensorLike } from '../runtime/graph.js';
-import { optionalNumber, type CountOptions } from './box-options.js';
+import { readOptions, optional, number, type OptionChecks } from '../runtime/options.js';
+import { tensor, type CountOptions } from './options.js';
 
 /** Options of {@link assembleMasks}. */
 export interface AssembleMasksOptions extends CountOptions {
   /** Cells added around a box; default 1. */
   readonly padding?: number | undefined;
 }
+
+const OPTIONS = { padding: optional(number(0)), counts: optional(tensor) } satisfies OptionChecks<AssembleMasksOptions>;
 
 /**
  * YOLACT's masks: sigmoid(prototypes * coefficients) in the cells of the box, 0 outside. A cell is in the box when
@@ -24,9 +27,7 @@ export function assembleMasks(
   boxes: TensorLike,
   options: AssembleMasksOptions = {},
 ): SymbolicTensor {
-  const { counts, padding } = options;
-  const [output] = record('assembleMasks', [prototypes, coefficients, boxes, counts], {
-    padding: optionalNumber('padding', padding, 0),
-  });
+  const { counts, ...attributes } = readOptions('assembleMasks', options, OPTIONS);
+  const [output] = record('assembleMasks', [prototypes, coefficients, boxes, counts], attributes);
   return withCount(output!, counts, 0);
 }

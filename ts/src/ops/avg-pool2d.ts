@@ -1,7 +1,7 @@
 import { record, type SymbolicTensor, type TensorLike } from '../runtime/graph.js';
-import { requireInteger } from '../runtime/validate.js';
-import type { Pair } from './conv2d.js';
-import { windowAttributes } from './max-pool2d.js';
+import { readOptions, optional, flag, integer, type OptionChecks } from '../runtime/options.js';
+import type { Pair } from './options.js';
+import { WINDOW_OPTIONS } from './max-pool2d.js';
 
 /** Options of {@link avgPool2d}. */
 export interface AvgPool2dOptions {
@@ -19,6 +19,12 @@ export interface AvgPool2dOptions {
   readonly divisor?: number | undefined;
 }
 
+const OPTIONS = {
+  ...WINDOW_OPTIONS,
+  countIncludePad: optional(flag),
+  divisor: optional(integer(1)),
+} satisfies OptionChecks<AvgPool2dOptions>;
+
 /**
  * The mean of each window.
  * @param input f32 (on a GPU also f16, bf16) [N, H, W, C]
@@ -27,11 +33,5 @@ export interface AvgPool2dOptions {
  * @see torch.nn.functional.avg_pool2d
  */
 export function avgPool2d(input: TensorLike, options: AvgPool2dOptions): SymbolicTensor {
-  const attributes = windowAttributes(options);
-  const { countIncludePad, divisor } = options;
-  return record('avgPool2d', [input], {
-    ...attributes,
-    countIncludePad,
-    divisor: divisor === undefined ? undefined : requireInteger('divisor', divisor, 1),
-  })[0]!;
+  return record('avgPool2d', [input], readOptions('avgPool2d', options, OPTIONS))[0]!;
 }

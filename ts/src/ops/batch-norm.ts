@@ -1,5 +1,6 @@
 import { record, withCount, type SymbolicTensor, type TensorLike } from '../runtime/graph.js';
-import { requireNumber } from '../runtime/validate.js';
+import { readOptions, optional, number, type OptionChecks } from '../runtime/options.js';
+import { tensor } from './options.js';
 
 /** Options of {@link batchNorm}. */
 export interface BatchNormOptions {
@@ -17,6 +18,15 @@ export interface BatchNormOptions {
   readonly counts?: TensorLike | undefined;
 }
 
+const OPTIONS = {
+  mean: tensor,
+  variance: tensor,
+  weight: optional(tensor),
+  bias: optional(tensor),
+  epsilon: optional(number(0, Number.MAX_VALUE)),
+  counts: optional(tensor),
+} satisfies OptionChecks<BatchNormOptions>;
+
 /**
  * Batch normalisation with fixed statistics, over the last axis: (x - mean) / sqrt(variance + epsilon) * weight + bias.
  * After a convolution the plan folds it into the convolution.
@@ -26,9 +36,7 @@ export interface BatchNormOptions {
  * @see torch.nn.functional.batch_norm with training = false; torchvision.ops.FrozenBatchNorm2d
  */
 export function batchNorm(input: TensorLike, options: BatchNormOptions): SymbolicTensor {
-  const { mean, variance, weight, bias, counts, epsilon = 1e-5 } = options;
-  const [output] = record('batchNorm', [input, weight, bias, mean, variance, counts], {
-    epsilon: requireNumber('epsilon', epsilon, 0, Number.MAX_VALUE),
-  });
-  return withCount(output!, counts);
+  const { mean, variance, weight, bias, counts, epsilon = 1e-5 } = readOptions('batchNorm', options, OPTIONS);
+  const [output] = record('batchNorm', [input, weight, bias, mean, variance, counts], { epsilon });
+  return withCount(output!, counts, 0);
 }

@@ -1,5 +1,5 @@
 import { record, type SymbolicTensor, type TensorLike } from '../runtime/graph.js';
-import { requireFinite, requireInteger } from '../runtime/validate.js';
+import { readOptions, optional, finite, integer, type OptionChecks } from '../runtime/options.js';
 
 export interface BenchmarkFmaOptions {
   /** Steps of each element, each after the one before. */
@@ -10,6 +10,12 @@ export interface BenchmarkFmaOptions {
   readonly addend?: number | undefined;
 }
 
+const OPTIONS = {
+  length: integer(0),
+  factor: optional(finite),
+  addend: optional(finite),
+} satisfies OptionChecks<BenchmarkFmaOptions>;
+
 /**
  * x = x * factor + addend, `length` times: the arithmetic that a device does at most, as `instaseg bench` measures it.
  * Fused where the kernel's instruction set has that.
@@ -18,10 +24,5 @@ export interface BenchmarkFmaOptions {
  * @throws InstasegError ERR_ARGUMENT, ERR_SHAPE, ERR_DTYPE
  */
 export function benchmarkFma(input: TensorLike, options: BenchmarkFmaOptions): SymbolicTensor {
-  const { length, factor, addend } = options;
-  return record('benchmarkFma', [input], {
-    length: requireInteger('length', length, 0),
-    factor: factor === undefined ? undefined : requireFinite('factor', factor),
-    addend: addend === undefined ? undefined : requireFinite('addend', addend),
-  })[0]!;
+  return record('benchmarkFma', [input], readOptions('benchmarkFma', options, OPTIONS))[0]!;
 }

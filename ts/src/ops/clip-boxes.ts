@@ -1,7 +1,6 @@
 import { record, withCount, type SymbolicTensor, type TensorLike } from '../runtime/graph.js';
-import { requireOneOf } from '../runtime/validate.js';
-import type { CountOptions } from './box-options.js';
-import { requirePair } from './conv2d.js';
+import { readOptions, optional, oneOf, type OptionChecks } from '../runtime/options.js';
+import { pair, tensor, type CountOptions } from './options.js';
 
 /** Options of {@link clipBoxes}. */
 export interface ClipBoxesOptions extends CountOptions {
@@ -13,6 +12,13 @@ export interface ClipBoxesOptions extends CountOptions {
   readonly size?: readonly [number, number] | undefined;
 }
 
+const OPTIONS = {
+  sizes: optional(tensor),
+  to: optional(oneOf('resized', 'original')),
+  size: optional(pair(0)),
+  counts: optional(tensor),
+} satisfies OptionChecks<ClipBoxesOptions>;
+
 /**
  * Clamps x to [0, width] and y to [0, height] of each image; NaN stays NaN.
  * @param boxes f32 [N, K, ..., 4] (x1, y1, x2, y2), or [rows, 4] with the rows split evenly over the images of `sizes`
@@ -21,10 +27,7 @@ export interface ClipBoxesOptions extends CountOptions {
  * @see torchvision.ops.clip_boxes_to_image
  */
 export function clipBoxes(boxes: TensorLike, options: ClipBoxesOptions): SymbolicTensor {
-  const { sizes, to, size, counts } = options;
-  const [output] = record('clipBoxes', [boxes, sizes, counts], {
-    to: to === undefined ? undefined : requireOneOf('to', to, ['resized', 'original']),
-    size: requirePair('size', size, 0),
-  });
+  const { sizes, counts, ...attributes } = readOptions('clipBoxes', options, OPTIONS);
+  const [output] = record('clipBoxes', [boxes, sizes, counts], attributes);
   return withCount(output!, counts, output!.shape.length === 2 ? 0 : 1);
 }

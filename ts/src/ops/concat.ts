@@ -1,11 +1,14 @@
 import { record, type SymbolicTensor, type TensorLike } from '../runtime/graph.js';
-import { invalid, requireInteger } from '../runtime/validate.js';
+import { readOptions, integer, type OptionChecks } from '../runtime/options.js';
+import { requireTensors } from './options.js';
 
 /** Options of {@link concat}. */
 export interface ConcatOptions {
   /** Negative axes count from the end. */
   readonly axis: number;
 }
+
+const OPTIONS = { axis: integer(-6, 5) } satisfies OptionChecks<ConcatOptions>;
 
 /**
  * Joins tensors along one axis.
@@ -15,6 +18,5 @@ export interface ConcatOptions {
  * @see torch.cat
  */
 export function concat(inputs: readonly TensorLike[], options: ConcatOptions): SymbolicTensor {
-  if (!Array.isArray(inputs) || inputs.length === 0) throw invalid('inputs', 'an array of at least one tensor', inputs);
-  return record('concat', inputs, { axis: requireInteger('axis', options?.axis, -6, 5) })[0]!;
+  return record('concat', requireTensors('inputs', inputs), readOptions('concat', options, OPTIONS))[0]!;
 }

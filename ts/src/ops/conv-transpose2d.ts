@@ -1,6 +1,6 @@
 import { record, withCount, type SymbolicTensor, type TensorLike } from '../runtime/graph.js';
-import { requirePositiveInteger } from '../runtime/validate.js';
-import { requireActivation, requirePair, type Activation, type Pair } from './conv2d.js';
+import { readOptions, optional, integer, type OptionChecks } from '../runtime/options.js';
+import { activation, pair, tensor, type Activation, type Pair } from './options.js';
 
 /** Options of {@link convTranspose2d}. */
 export interface ConvTranspose2dOptions {
@@ -22,6 +22,17 @@ export interface ConvTranspose2dOptions {
   readonly activation?: Activation | undefined;
 }
 
+const OPTIONS = {
+  bias: optional(tensor),
+  counts: optional(tensor),
+  stride: optional(pair(1)),
+  padding: optional(pair(0)),
+  outputPadding: optional(pair(0)),
+  dilation: optional(pair(1)),
+  groups: optional(integer(1)),
+  activation: optional(activation),
+} satisfies OptionChecks<ConvTranspose2dOptions>;
+
 /**
  * Transposed 2-D convolution (upsampling): activation(result + bias).
  * @param input f32 (on a GPU also f16, bf16) [N, H, W, Cin]
@@ -35,14 +46,7 @@ export function convTranspose2d(
   weight: TensorLike,
   options: ConvTranspose2dOptions = {},
 ): SymbolicTensor {
-  const { bias, counts, groups } = options;
-  const [output] = record('convTranspose2d', [input, weight, bias, counts], {
-    stride: requirePair('stride', options.stride, 1),
-    padding: requirePair('padding', options.padding, 0),
-    outputPadding: requirePair('outputPadding', options.outputPadding, 0),
-    dilation: requirePair('dilation', options.dilation, 1),
-    groups: groups === undefined ? undefined : requirePositiveInteger('groups', groups),
-    activation: requireActivation(options.activation),
-  });
-  return withCount(output!, counts);
+  const { bias, counts, ...attributes } = readOptions('convTranspose2d', options, OPTIONS);
+  const [output] = record('convTranspose2d', [input, weight, bias, counts], attributes);
+  return withCount(output!, counts, 0);
 }

@@ -1,11 +1,6 @@
 import { record, withCount, type SymbolicTensor, type TensorLike } from '../runtime/graph.js';
-import { invalid, requireOneOf, requirePositiveInteger } from '../runtime/validate.js';
-
-/** What a convolution or linear applies last. */
-export type Activation = 'none' | 'relu' | 'sigmoid' | 'tanh';
-
-/** One number for both axes, or [y, x]. */
-export type Pair = number | readonly [number, number];
+import { readOptions, optional, integer, type OptionChecks } from '../runtime/options.js';
+import { activation, pair, tensor, type Activation, type Pair } from './options.js';
 
 /** Options of {@link conv2d}. */
 export interface Conv2dOptions {
@@ -29,22 +24,19 @@ export interface Conv2dOptions {
   readonly activation?: Activation | undefined;
 }
 
-/** Checks an optional number or [y, x] of integers that are at least `minimum`. */
-export function requirePair(name: string, value: unknown, minimum: 0 | 1): number | number[] | undefined {
-  if (value === undefined) return undefined;
-  const pair: unknown[] = Array.isArray(value) ? value : [value, value];
-  const fits = (size: unknown): size is number => Number.isSafeInteger(size) && (size as number) >= minimum;
-  if (pair.length !== 2 || !pair.every(fits)) {
-    throw invalid(name, `an integer of at least ${minimum}, or two of them as [y, x]`, value);
-  }
-  return [...pair];
-}
+/** Checks of the options that convolutions share. */
+export const CONV_OPTIONS = {
+  bias: optional(tensor),
+  scale: optional(tensor),
+  residual: optional(tensor),
+  stride: optional(pair(1)),
+  padding: optional(pair(0)),
+  dilation: optional(pair(1)),
+  groups: optional(integer(1)),
+  activation: optional(activation),
+} satisfies OptionChecks<Omit<Conv2dOptions, 'counts'>>;
 
-const ACTIVATIONS: readonly Activation[] = ['none', 'relu', 'sigmoid', 'tanh'];
-
-export function requireActivation(value: unknown): Activation | undefined {
-  return value === undefined ? undefined : requireOneOf('activation', value, ACTIVATIONS);
-}
+const OPTIONS = { ...CONV_OPTIONS, counts: optional(tensor) } satisfies OptionChecks<Conv2dOptions>;
 
 /**
  * 2-D convolution: activation(convolution(input, weight) * scale + bias + residual).
@@ -55,13 +47,7 @@ export function requireActivation(value: unknown): Activation | undefined {
  * @see torch.nn.functional.conv2d
  */
 export function conv2d(input: TensorLike, weight: TensorLike, options: Conv2dOptions = {}): SymbolicTensor {
-  const { bias, scale, residual, counts, groups } = options;
-  const [output] = record('conv2d', [input, weight, bias, scale, residual, counts], {
-    stride: requirePair('stride', options.stride, 1),
-    padding: requirePair('padding', options.padding, 0),
-    dilation: requirePair('dilation', options.dilation, 1),
-    groups: groups === undefined ? undefined : requirePositiveInteger('groups', groups),
-    activation: requireActivation(options.activation),
-  });
-  return withCount(output!, counts);
+  const { bias, scale, residual, counts, ...attributes } = readOptions('conv2d', options, OPTIONS);
+  const [output] = record('conv2d', [input, weight, bias, scale, residual, counts], attributes);
+  return withCount(output!, counts, 0);
 }

@@ -1,5 +1,6 @@
 import { record, withCount, type SymbolicTensor, type TensorLike } from '../runtime/graph.js';
-import { optionalNumber, requireNumbers, type CountOptions } from './box-options.js';
+import { readOptions, optional, number, type OptionChecks } from '../runtime/options.js';
+import { numbers, tensor, type CountOptions } from './options.js';
 
 /** Options of {@link decodeBoxes}. */
 export interface DecodeBoxesOptions extends CountOptions {
@@ -8,6 +9,12 @@ export interface DecodeBoxesOptions extends CountOptions {
   /** Upper limit of dw and dh before exp; default log(1000 / 16). */
   readonly clip?: number | undefined;
 }
+
+const OPTIONS = {
+  weights: optional(numbers),
+  clip: optional(number()),
+  counts: optional(tensor),
+} satisfies OptionChecks<DecodeBoxesOptions>;
 
 /**
  * Boxes moved and stretched by regression deltas: centre + d * side, side * exp(d). All arithmetic in f32; exp is
@@ -19,10 +26,7 @@ export interface DecodeBoxesOptions extends CountOptions {
  * @see torchvision.models.detection._utils.BoxCoder.decode (Ren et al., Faster R-CNN, 2015)
  */
 export function decodeBoxes(boxes: TensorLike, deltas: TensorLike, options: DecodeBoxesOptions = {}): SymbolicTensor {
-  const { weights, counts } = options;
-  const [output] = record('decodeBoxes', [boxes, deltas, counts], {
-    weights: weights === undefined ? undefined : requireNumbers('weights', weights),
-    clip: optionalNumber('clip', options.clip),
-  });
+  const { counts, ...attributes } = readOptions('decodeBoxes', options, OPTIONS);
+  const [output] = record('decodeBoxes', [boxes, deltas, counts], attributes);
   return withCount(output!, counts, output!.shape.length === 4 ? 1 : 0);
 }

@@ -1,5 +1,6 @@
 import { record, withCount, type SymbolicTensor, type TensorLike } from '../runtime/graph.js';
-import { requireNumbers, type CountOptions } from './box-options.js';
+import { readOptions, optional, type OptionChecks } from '../runtime/options.js';
+import { numbers, tensor, type CountOptions } from './options.js';
 
 /** Options of {@link decodePriors}. */
 export interface DecodePriorsOptions extends CountOptions {
@@ -8,6 +9,12 @@ export interface DecodePriorsOptions extends CountOptions {
   /** Factors of dx, dy and of dw, dh; default [0.1, 0.2]. */
   readonly variances?: readonly [number, number] | undefined;
 }
+
+const OPTIONS = {
+  indices: optional(tensor),
+  variances: optional(numbers),
+  counts: optional(tensor),
+} satisfies OptionChecks<DecodePriorsOptions>;
 
 /**
  * Boxes from YOLACT's (SSD's) coding: centre prior + loc * variance * side, side prior * exp(loc * variance), then
@@ -20,9 +27,7 @@ export interface DecodePriorsOptions extends CountOptions {
  * @see box_utils.decode of dbolya/yolact
  */
 export function decodePriors(loc: TensorLike, priors: TensorLike, options: DecodePriorsOptions = {}): SymbolicTensor {
-  const { indices, counts, variances } = options;
-  const [output] = record('decodePriors', [loc, priors, indices, counts], {
-    variances: variances === undefined ? undefined : requireNumbers('variances', variances),
-  });
+  const { indices, counts, ...attributes } = readOptions('decodePriors', options, OPTIONS);
+  const [output] = record('decodePriors', [loc, priors, indices, counts], attributes);
   return withCount(output!, counts, 1);
 }

@@ -1,6 +1,7 @@
 import { record, type SymbolicTensor, type TensorLike } from '../runtime/graph.js';
-import { requireOneOf, requirePositiveInteger } from '../runtime/validate.js';
-import { requireActivation, requirePair, type Conv2dOptions } from './conv2d.js';
+import { readOptions, optional, flag, oneOf, type OptionChecks } from '../runtime/options.js';
+import { CONV_OPTIONS, type Conv2dOptions } from './conv2d.js';
+import { tensor } from './options.js';
 
 /** Options of {@link deformConv2d}. */
 export interface DeformConv2dOptions extends Omit<Conv2dOptions, 'counts'> {
@@ -15,7 +16,12 @@ export interface DeformConv2dOptions extends Omit<Conv2dOptions, 'counts'> {
   readonly maskActivation?: 'none' | 'sigmoid' | undefined;
 }
 
-const MASK_ACTIVATIONS = ['none', 'sigmoid'] as const;
+const OPTIONS = {
+  ...CONV_OPTIONS,
+  mask: optional(tensor),
+  packedMask: optional(flag),
+  maskActivation: optional(oneOf('none', 'sigmoid')),
+} satisfies OptionChecks<DeformConv2dOptions>;
 
 /**
  * Deformable convolution, v1 and v2: activation(deform_conv(input, weight, offset, mask) * scale + bias + residual).
@@ -40,16 +46,6 @@ export function deformConv2d(
   offset: TensorLike,
   options: DeformConv2dOptions = {},
 ): SymbolicTensor {
-  const { mask, bias, scale, residual, packedMask, maskActivation, groups } = options;
-  const [output] = record('deformConv2d', [input, weight, offset, mask, bias, scale, residual], {
-    stride: requirePair('stride', options.stride, 1),
-    padding: requirePair('padding', options.padding, 0),
-    dilation: requirePair('dilation', options.dilation, 1),
-    groups: groups === undefined ? undefined : requirePositiveInteger('groups', groups),
-    activation: requireActivation(options.activation),
-    packedMask,
-    maskActivation:
-      maskActivation === undefined ? undefined : requireOneOf('maskActivation', maskActivation, MASK_ACTIVATIONS),
-  });
-  return output!;
+  const { mask, bias, scale, residual, ...attributes } = readOptions('deformConv2d', options, OPTIONS);
+  return record('deformConv2d', [input, weight, offset, mask, bias, scale, residual], attributes)[0]!;
 }

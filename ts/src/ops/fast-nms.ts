@@ -1,6 +1,6 @@
 import { record, withCount, type SymbolicTensor, type TensorLike } from '../runtime/graph.js';
-import { requireNumber, requireOneOf } from '../runtime/validate.js';
-import { optionalInteger, optionalNumber, type CountOptions } from './box-options.js';
+import { readOptions, optional, flag, integer, number, oneOf, type OptionChecks } from '../runtime/options.js';
+import { tensor, type CountOptions } from './options.js';
 
 /** Options of {@link fastNms}. */
 export interface FastNmsOptions extends CountOptions {
@@ -38,6 +38,17 @@ export interface FastNmsResult {
   readonly counts: SymbolicTensor;
 }
 
+const OPTIONS = {
+  kind: optional(oneOf('fast', 'cross-class', 'traditional')),
+  iouThreshold: number(0),
+  scoreThreshold: optional(number()),
+  topK: optional(integer(0)),
+  maxOutput: optional(integer(0)),
+  maxSize: optional(number(0)),
+  background: optional(flag),
+  counts: optional(tensor),
+} satisfies OptionChecks<FastNmsOptions>;
+
 /**
  * YOLACT's detections, ordered by score descending, then candidate, then class. A NaN score is never kept
  * ("cross-class": nor a candidate that has one), a NaN IoU does not suppress. O = min(maxOutput, C * min(topK, K));
@@ -48,16 +59,8 @@ export interface FastNmsResult {
  * @see Detect.fast_nms, cc_fast_nms and traditional_nms of dbolya/yolact (Bolya et al., YOLACT, 2019)
  */
 export function fastNms(boxes: TensorLike, scores: TensorLike, options: FastNmsOptions): FastNmsResult {
-  const { kind, counts: valid } = options;
-  const [indices, classes, kept, counts] = record('fastNms', [boxes, scores, valid], {
-    kind: kind === undefined ? undefined : requireOneOf('kind', kind, ['fast', 'cross-class', 'traditional']),
-    iouThreshold: requireNumber('iouThreshold', options.iouThreshold, 0, Infinity),
-    scoreThreshold: optionalNumber('scoreThreshold', options.scoreThreshold),
-    topK: optionalInteger('topK', options.topK, 0),
-    maxOutput: optionalInteger('maxOutput', options.maxOutput, 0),
-    maxSize: optionalNumber('maxSize', options.maxSize, 0),
-    background: options.background,
-  });
+  const { counts: valid, ...attributes } = readOptions('fastNms', options, OPTIONS);
+  const [indices, classes, kept, counts] = record('fastNms', [boxes, scores, valid], attributes);
   return {
     indices: withCount(indices!, counts, 1),
     classes: withCount(classes!, counts, 1),

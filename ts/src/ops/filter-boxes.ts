@@ -1,5 +1,6 @@
 import { record, withCount, type SymbolicTensor, type TensorLike } from '../runtime/graph.js';
-import { optionalInteger, optionalNumber } from './box-options.js';
+import { readOptions, optional, flag, integer, number, type OptionChecks } from '../runtime/options.js';
+import { tensor } from './options.js';
 
 /** Options of {@link filterBoxes}. */
 export interface FilterBoxesOptions {
@@ -29,6 +30,16 @@ export interface FilteredBoxes {
   readonly counts: SymbolicTensor;
 }
 
+const OPTIONS = {
+  classes: optional(integer(1)),
+  background: optional(integer(-1)),
+  scoreThreshold: optional(number()),
+  minSize: optional(number()),
+  strictSize: optional(flag),
+  capacity: optional(integer(0)),
+  counts: optional(tensor),
+} satisfies OptionChecks<FilterBoxesOptions>;
+
 /**
  * The candidates worth keeping. Candidates whose score or box is NaN never pass.
  * @param boxes f32 [N, ..., 4] (x1, y1, x2, y2) of M candidates an image
@@ -37,13 +48,7 @@ export interface FilteredBoxes {
  * @see torchvision.ops.remove_small_boxes, and RoIHeads.postprocess_detections of torchvision
  */
 export function filterBoxes(boxes: TensorLike, scores: TensorLike, options: FilterBoxesOptions = {}): FilteredBoxes {
-  const [indices, classes, counts] = record('filterBoxes', [boxes, scores, options.counts], {
-    classes: optionalInteger('classes', options.classes, 1),
-    background: optionalInteger('background', options.background, -1),
-    scoreThreshold: optionalNumber('scoreThreshold', options.scoreThreshold),
-    minSize: optionalNumber('minSize', options.minSize),
-    strictSize: options.strictSize,
-    capacity: optionalInteger('capacity', options.capacity, 0),
-  });
+  const { counts: valid, ...attributes } = readOptions('filterBoxes', options, OPTIONS);
+  const [indices, classes, counts] = record('filterBoxes', [boxes, scores, valid], attributes);
   return { indices: withCount(indices!, counts, 1), classes: withCount(classes!, counts, 1), counts: counts! };
 }

@@ -1,5 +1,6 @@
 import { record, withCount, type SymbolicTensor, type TensorLike } from '../runtime/graph.js';
-import type { CountOptions } from './box-options.js';
+import { readOptions } from '../runtime/options.js';
+import { COUNT_OPTIONS, type CountOptions } from './options.js';
 
 /**
  * The rows that hold no NaN and no infinity. Row k of image n is all that both tensors have at [n, k].
@@ -14,6 +15,7 @@ export function finiteRows(
   scores: TensorLike,
   options: CountOptions = {},
 ): { readonly indices: SymbolicTensor; readonly counts: SymbolicTensor } {
-  const [indices, counts] = record('finiteRows', [boxes, scores, options.counts], {});
+  const { counts: valid } = readOptions('finiteRows', options, COUNT_OPTIONS);
+  const [indices, counts] = record('finiteRows', [boxes, scores, valid], {});
   return { indices: withCount(indices!, counts, 1), counts: counts! };
 }

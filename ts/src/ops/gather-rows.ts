@@ -1,5 +1,6 @@
 import { record, withCount, type SymbolicTensor, type TensorLike } from '../runtime/graph.js';
-import type { CountOptions } from './box-options.js';
+import { readOptions } from '../runtime/options.js';
+import { COUNT_OPTIONS, type CountOptions } from './options.js';
 
 /**
  * Rows of each image by index: output[n, k] = input[n, indices[n, k]].
@@ -10,6 +11,6 @@ import type { CountOptions } from './box-options.js';
  * @see torch.gather, numpy.take
  */
 export function gatherRows(input: TensorLike, indices: TensorLike, options: CountOptions = {}): SymbolicTensor {
-  const [output] = record('gatherRows', [input, indices, options.counts], {});
-  return withCount(output!, options.counts, 1);
+  const { counts } = readOptions('gatherRows', options, COUNT_OPTIONS);
+  return withCount(record('gatherRows', [input, indices, counts], {})[0]!, counts, 1);
 }

@@ -1,5 +1,6 @@
 import { record, withCount, type SymbolicTensor, type TensorLike } from '../runtime/graph.js';
-import { requireActivation, type Activation } from './conv2d.js';
+import { readOptions, optional, type OptionChecks } from '../runtime/options.js';
+import { activation, tensor, type Activation } from './options.js';
 
 /** Options of {@link linear}. */
 export interface LinearOptions {
@@ -11,6 +12,12 @@ export interface LinearOptions {
   readonly activation?: Activation | undefined;
 }
 
+const OPTIONS = {
+  bias: optional(tensor),
+  counts: optional(tensor),
+  activation: optional(activation),
+} satisfies OptionChecks<LinearOptions>;
+
 /**
  * Fully connected layer: activation(input x weight^T + bias).
  * @param input f32 (on a GPU also f16, bf16) [R, K]
@@ -20,9 +27,7 @@ export interface LinearOptions {
  * @see torch.nn.functional.linear
  */
 export function linear(input: TensorLike, weight: TensorLike, options: LinearOptions = {}): SymbolicTensor {
-  const { bias, counts } = options;
-  const [output] = record('linear', [input, weight, bias, counts], {
-    activation: requireActivation(options.activation),
-  });
-  return withCount(output!, counts);
+  const { bias, counts, ...attributes } = readOptions('linear', options, OPTIONS);
+  const [output] = record('linear', [input, weight, bias, counts], attributes);
+  return withCount(output!, counts, 0);
 }

@@ -1,7 +1,6 @@
 import { record, type SymbolicTensor, type TensorLike } from '../runtime/graph.js';
-import type { Attributes } from '../runtime/addon.js';
-import { invalid } from '../runtime/validate.js';
-import { requirePair, type Pair } from './conv2d.js';
+import { readOptions, optional, flag, type OptionChecks } from '../runtime/options.js';
+import { pair, type Pair } from './options.js';
 
 /** Options of {@link maxPool2d} and {@link maxPool2dWithIndices}. */
 export interface MaxPool2dOptions {
@@ -17,17 +16,15 @@ export interface MaxPool2dOptions {
   readonly ceilMode?: boolean | undefined;
 }
 
-/** Attributes of a sliding window that pooling ops share. */
-export function windowAttributes(options: Omit<MaxPool2dOptions, 'dilation'>): Attributes {
-  const kernel = requirePair('kernel', options?.kernel, 1);
-  if (kernel === undefined) throw invalid('kernel', 'an integer of at least 1, or two of them as [y, x]', kernel);
-  return {
-    kernel,
-    stride: requirePair('stride', options.stride, 1),
-    padding: requirePair('padding', options.padding, 0),
-    ceilMode: options.ceilMode,
-  };
-}
+/** Checks of the options of a sliding window, which pooling ops share. */
+export const WINDOW_OPTIONS = {
+  kernel: pair(1),
+  stride: optional(pair(1)),
+  padding: optional(pair(0)),
+  ceilMode: optional(flag),
+};
+
+const OPTIONS = { ...WINDOW_OPTIONS, dilation: optional(pair(1)) } satisfies OptionChecks<MaxPool2dOptions>;
 
 /**
  * The maximum of each window; NaN wins over numbers.
@@ -37,10 +34,7 @@ export function windowAttributes(options: Omit<MaxPool2dOptions, 'dilation'>): A
  * @see torch.nn.functional.max_pool2d
  */
 export function maxPool2d(input: TensorLike, options: MaxPool2dOptions): SymbolicTensor {
-  return record('maxPool2d', [input], {
-    ...windowAttributes(options),
-    dilation: requirePair('dilation', options.dilation, 1),
-  })[0]!;
+  return record('maxPool2d', [input], readOptions('maxPool2d', options, OPTIONS))[0]!;
 }
 
 /**
@@ -55,10 +49,7 @@ export function maxPool2dWithIndices(
   input: TensorLike,
   options: MaxPool2dOptions,
 ): { output: SymbolicTensor; indices: SymbolicTensor } {
-  const [output, indices] = record('maxPool2d', [input], {
-    ...windowAttributes(options),
-    dilation: requirePair('dilation', options.dilation, 1),
-    indices: true,
-  });
+  const attributes = readOptions('maxPool2dWithIndices', options, OPTIONS);
+  const [output, indices] = record('maxPool2d', [input], { ...attributes, indices: true });
   return { output: output!, indices: indices! };
 }

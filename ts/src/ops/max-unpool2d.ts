@@ -1,7 +1,6 @@
 import { record, type SymbolicTensor, type TensorLike } from '../runtime/graph.js';
-import { invalid } from '../runtime/validate.js';
-import { requirePair, type Pair } from './conv2d.js';
-import { requireIntegers } from './slice.js';
+import { readOptions, optional, type OptionChecks } from '../runtime/options.js';
+import { integers, pair, type Pair } from './options.js';
 
 /** Options of {@link maxUnpool2d}. */
 export interface MaxUnpool2dOptions {
@@ -15,6 +14,13 @@ export interface MaxUnpool2dOptions {
   readonly outputSize?: readonly [number, number] | undefined;
 }
 
+const OPTIONS = {
+  kernel: pair(1),
+  stride: optional(pair(1)),
+  padding: optional(pair(0)),
+  outputSize: optional(integers(1)),
+} satisfies OptionChecks<MaxUnpool2dOptions>;
+
 /**
  * Puts every value where {@link maxPool2dWithIndices} found it; the other positions are 0. Where two values share a
  * position, the later one (row-major) stays.
@@ -25,13 +31,5 @@ export interface MaxUnpool2dOptions {
  * @see torch.nn.functional.max_unpool2d
  */
 export function maxUnpool2d(input: TensorLike, indices: TensorLike, options: MaxUnpool2dOptions): SymbolicTensor {
-  const kernel = requirePair('kernel', options?.kernel, 1);
-  if (kernel === undefined) throw invalid('kernel', 'an integer of at least 1, or two of them as [y, x]', kernel);
-  const { outputSize } = options;
-  return record('maxUnpool2d', [input, indices], {
-    kernel,
-    stride: requirePair('stride', options.stride, 1),
-    padding: requirePair('padding', options.padding, 0),
-    outputSize: outputSize === undefined ? undefined : requireIntegers('outputSize', outputSize, 1),
-  })[0]!;
+  return record('maxUnpool2d', [input, indices], readOptions('maxUnpool2d', options, OPTIONS))[0]!;
 }

@@ -1,6 +1,6 @@
 import { record, withCount, type SymbolicTensor, type TensorLike } from '../runtime/graph.js';
-import { requireNumber } from '../runtime/validate.js';
-import { optionalInteger } from './box-options.js';
+import { readOptions, optional, integer, number, type OptionChecks } from '../runtime/options.js';
+import { tensor } from './options.js';
 
 /** Options of {@link nms}. */
 export interface NmsOptions {
@@ -13,6 +13,13 @@ export interface NmsOptions {
   /** The most boxes kept an image, the best ones; default K. */
   readonly maxOutput?: number | undefined;
 }
+
+const OPTIONS = {
+  iouThreshold: number(),
+  groups: optional(tensor),
+  counts: optional(tensor),
+  maxOutput: optional(integer(0)),
+} satisfies OptionChecks<NmsOptions>;
 
 /**
  * Non-maximum suppression. In the order of descending scores (equal scores: the lower index first) a box is kept unless
@@ -29,9 +36,7 @@ export function nms(
   scores: TensorLike,
   options: NmsOptions,
 ): { readonly indices: SymbolicTensor; readonly counts: SymbolicTensor } {
-  const [indices, counts] = record('nms', [boxes, scores, options.groups, options.counts], {
-    iouThreshold: requireNumber('iouThreshold', options.iouThreshold, -Infinity, Infinity),
-    maxOutput: optionalInteger('maxOutput', options.maxOutput, 0),
-  });
+  const { groups, counts: valid, ...attributes } = readOptions('nms', options, OPTIONS);
+  const [indices, counts] = record('nms', [boxes, scores, groups, valid], attributes);
   return { indices: withCount(indices!, counts, 1), counts: counts! };
 }

@@ -1,5 +1,6 @@
 import { record, type SymbolicTensor, type TensorLike } from '../runtime/graph.js';
-import { invalid, requireFinite } from '../runtime/validate.js';
+import { readOptions, optional, flag, finite, type OptionChecks } from '../runtime/options.js';
+import { numbers, positiveNumbers } from './options.js';
 
 /** Options of {@link normalize}. */
 export interface NormalizeOptions {
@@ -13,14 +14,12 @@ export interface NormalizeOptions {
   readonly swapChannels?: boolean | undefined;
 }
 
-/** Checks a list of numbers that are more than `above`. */
-export function requireNumbers(name: string, value: unknown, above = -Infinity): number[] {
-  const fits = (item: unknown): item is number => Number.isFinite(item) && (item as number) > above;
-  if (!Array.isArray(value) || !value.every(fits)) {
-    throw invalid(name, above === 0 ? 'an array of positive numbers' : 'an array of finite numbers', value);
-  }
-  return [...value];
-}
+const OPTIONS = {
+  mean: numbers,
+  std: positiveNumbers,
+  scale: optional(finite),
+  swapChannels: optional(flag),
+} satisfies OptionChecks<NormalizeOptions>;
 
 /**
  * (x * scale - mean) / std, channel by channel.
@@ -30,11 +29,5 @@ export function requireNumbers(name: string, value: unknown, above = -Infinity):
  * @see torchvision.transforms.Normalize
  */
 export function normalize(input: TensorLike, options: NormalizeOptions): SymbolicTensor {
-  const { mean, std, scale, swapChannels } = options;
-  return record('normalize', [input], {
-    mean: requireNumbers('mean', mean),
-    std: requireNumbers('std', std, 0),
-    scale: scale === undefined ? undefined : requireFinite('scale', scale),
-    swapChannels,
-  })[0]!;
+  return record('normalize', [input], readOptions('normalize', options, OPTIONS))[0]!;
 }

@@ -1,6 +1,6 @@
 import { record, type SymbolicTensor, type TensorLike } from '../runtime/graph.js';
-import { invalid } from '../runtime/validate.js';
-import { requireIntegers } from './slice.js';
+import { readOptions, optional, number, type OptionChecks } from '../runtime/options.js';
+import { integers } from './options.js';
 
 /** Options of {@link pad}. */
 export interface PadOptions {
@@ -12,6 +12,12 @@ export interface PadOptions {
   readonly value?: number | undefined;
 }
 
+const OPTIONS = {
+  before: integers(0),
+  after: integers(0),
+  value: optional(number()),
+} satisfies OptionChecks<PadOptions>;
+
 /**
  * Surrounds a tensor with a constant.
  * @param input f32, i32 or u8 (on a GPU also f16, bf16), any shape
@@ -20,13 +26,5 @@ export interface PadOptions {
  * @see torch.nn.functional.pad
  */
 export function pad(input: TensorLike, options: PadOptions): SymbolicTensor {
-  const value = options?.value;
-  if (value !== undefined && (typeof value !== 'number' || Number.isNaN(value))) {
-    throw invalid('value', 'a number', value);
-  }
-  return record('pad', [input], {
-    before: requireIntegers('before', options?.before, 0),
-    after: requireIntegers('after', options.after, 0),
-    value,
-  })[0]!;
+  return record('pad', [input], readOptions('pad', options, OPTIONS))[0]!;
 }

@@ -1,5 +1,6 @@
 import { record, withCount, type SymbolicTensor, type TensorLike } from '../runtime/graph.js';
-import { pasteAttributes, type PasteMasksOptions } from './paste-masks.js';
+import { readOptions } from '../runtime/options.js';
+import { PASTE_OPTIONS, type PasteMasksOptions } from './paste-masks.js';
 
 /** Masks as run lengths, see {@link pasteMasksRle}. */
 export interface RleMasks {
@@ -28,8 +29,8 @@ export function pasteMasksRle(
   sizes: TensorLike,
   options: PasteMasksOptions = {},
 ): RleMasks {
-  const { counts } = options;
-  const outputs = record('pasteMasksRle', [masks, boxes, sizes, counts], pasteAttributes(options));
+  const { counts, ...attributes } = readOptions('pasteMasksRle', options, PASTE_OPTIONS);
+  const outputs = record('pasteMasksRle', [masks, boxes, sizes, counts], attributes);
   const [regions, offsets, runCounts] = outputs.slice(0, 3).map((output) => withCount(output, counts, 1));
   return { regions: regions!, offsets: offsets!, runCounts: runCounts!, runs: outputs[3]! };
 }

@@ -1,6 +1,6 @@
 import { record, withCount, type SymbolicTensor, type TensorLike } from '../runtime/graph.js';
-import { requireOneOf } from '../runtime/validate.js';
-import { optionalNumber, type CountOptions } from './box-options.js';
+import { readOptions, optional, number, oneOf, type OptionChecks } from '../runtime/options.js';
+import { tensor, type CountOptions } from './options.js';
 
 /** Options of {@link pasteMasks}, {@link pasteSoftMasks} and {@link pasteMasksRle}. */
 export interface PasteMasksOptions extends CountOptions {
@@ -14,13 +14,16 @@ export interface PasteMasksOptions extends CountOptions {
   readonly threshold?: number | undefined;
 }
 
+const SOFT_OPTIONS = {
+  rule: optional(oneOf('torchvision', 'detectron2')),
+  counts: optional(tensor),
+} satisfies OptionChecks<Omit<PasteMasksOptions, 'threshold'>>;
+
 /** @internal */
-export function pasteAttributes({ rule, threshold }: PasteMasksOptions): { rule?: string; threshold?: number } {
-  return {
-    ...(rule !== undefined && { rule: requireOneOf('rule', rule, ['torchvision', 'detectron2']) }),
-    ...(threshold !== undefined && { threshold: optionalNumber('threshold', threshold)! }),
-  };
-}
+export const PASTE_OPTIONS = {
+  ...SOFT_OPTIONS,
+  threshold: optional(number()),
+} satisfies OptionChecks<PasteMasksOptions>;
 
 /** Where masks lie: each has pixels only in its region of the image. */
 export interface PastedRegions {
@@ -59,16 +62,9 @@ export function pasteMasks(
   sizes: TensorLike,
   options: PasteMasksOptions = {},
 ): PastedMasks {
-  const [regions, offsets, bits] = record(
-    'pasteMasks',
-    [masks, boxes, sizes, options.counts],
-    pasteAttributes(options),
-  );
-  return {
-    regions: withCount(regions!, options.counts, 1),
-    offsets: withCount(offsets!, options.counts, 1),
-    bits: bits!,
-  };
+  const { counts, ...attributes } = readOptions('pasteMasks', options, PASTE_OPTIONS);
+  const [regions, offsets, bits] = record('pasteMasks', [masks, boxes, sizes, counts], attributes);
+  return { regions: withCount(regions!, counts, 1), offsets: withCount(offsets!, counts, 1), bits: bits! };
 }
 
 /** The probabilities that {@link pasteMasks} compares with its threshold; arguments and errors are the same. */
@@ -78,13 +74,8 @@ export function pasteSoftMasks(
   sizes: TensorLike,
   options: Omit<PasteMasksOptions, 'threshold'> = {},
 ): SoftMasks {
-  const [regions, offsets, values] = record('pasteMasks', [masks, boxes, sizes, options.counts], {
-    ...pasteAttributes(options),
-    output: 'soft',
-  });
-  return {
-    regions: withCount(regions!, options.counts, 1),
-    offsets: withCount(offsets!, options.counts, 1),
-    values: values!,
-  };
+  const { counts, ...attributes } = readOptions('pasteSoftMasks', options, SOFT_OPTIONS);
+  const inputs = [masks, boxes, sizes, counts];
+  const [regions, offsets, values] = record('pasteMasks', inputs, { ...attributes, output: 'soft' });
+  return { regions: withCount(regions!, counts, 1), offsets: withCount(offsets!, counts, 1), values: values! };
 }

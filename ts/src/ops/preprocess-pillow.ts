@@ -1,6 +1,6 @@
 import { record, type SymbolicTensor, type TensorLike } from '../runtime/graph.js';
-import { invalid, requirePositiveInteger } from '../runtime/validate.js';
-import { requireNumbers } from './normalize.js';
+import { readOptions, optional, flag, integer, type OptionChecks } from '../runtime/options.js';
+import { numbers, positiveNumbers, requireTensors } from './options.js';
 
 /** Options of {@link preprocessPillow}. */
 export interface PreprocessPillowOptions {
@@ -13,6 +13,14 @@ export interface PreprocessPillowOptions {
   /** Reverses the images' channels before normalising; default false. */
   readonly swapChannels?: boolean | undefined;
 }
+
+const OPTIONS = {
+  height: integer(1),
+  width: integer(1),
+  mean: numbers,
+  std: positiveNumbers,
+  swapChannels: optional(flag),
+} satisfies OptionChecks<PreprocessPillowOptions>;
 
 /**
  * Images of any size to one batch, as detectron2 prepares them: each is resized, normalised, (x - mean) / std, and placed
@@ -31,13 +39,6 @@ export function preprocessPillow(
   sizes: TensorLike,
   options: PreprocessPillowOptions,
 ): SymbolicTensor {
-  if (!Array.isArray(images) || images.length === 0) throw invalid('images', 'an array of at least one tensor', images);
-  const { height, width, mean, std, swapChannels } = options;
-  return record('preprocessPillow', [sizes, ...(images as readonly TensorLike[])], {
-    height: requirePositiveInteger('height', height),
-    width: requirePositiveInteger('width', width),
-    mean: requireNumbers('mean', mean),
-    std: requireNumbers('std', std, 0),
-    swapChannels,
-  })[0]!;
+  const attributes = readOptions('preprocessPillow', options, OPTIONS);
+  return record('preprocessPillow', [sizes, ...requireTensors('images', images)], attributes)[0]!;
 }

@@ -1,6 +1,6 @@
 import { record, type SymbolicTensor, type TensorLike } from '../runtime/graph.js';
-import { invalid, requireFinite, requireOneOf, requirePositiveInteger } from '../runtime/validate.js';
-import { requireNumbers } from './normalize.js';
+import { readOptions, optional, flag, finite, integer, oneOf, type OptionChecks } from '../runtime/options.js';
+import { numbers, positiveNumbers, requireTensors } from './options.js';
 
 /** Options of {@link preprocess}. */
 export interface PreprocessOptions {
@@ -20,6 +20,17 @@ export interface PreprocessOptions {
   readonly swapOutput?: boolean | undefined;
 }
 
+const OPTIONS = {
+  height: integer(1),
+  width: integer(1),
+  mean: numbers,
+  std: positiveNumbers,
+  scale: optional(finite),
+  order: optional(oneOf('normalizeFirst', 'resizeFirst')),
+  swapInput: optional(flag),
+  swapOutput: optional(flag),
+} satisfies OptionChecks<PreprocessOptions>;
+
 /**
  * Images of any size to one batch: each is normalised, (x * scale - mean) / std, resized bilinearly (pixel centres, no
  * antialiasing, coordinates from original / resized size) and placed at the top left of its slot; the rest is 0.
@@ -36,16 +47,6 @@ export function preprocess(
   sizes: TensorLike,
   options: PreprocessOptions,
 ): SymbolicTensor {
-  if (!Array.isArray(images) || images.length === 0) throw invalid('images', 'an array of at least one tensor', images);
-  const { height, width, mean, std, scale, order, swapInput, swapOutput } = options;
-  return record('preprocess', [sizes, ...(images as readonly TensorLike[])], {
-    height: requirePositiveInteger('height', height),
-    width: requirePositiveInteger('width', width),
-    mean: requireNumbers('mean', mean),
-    std: requireNumbers('std', std, 0),
-    scale: scale === undefined ? undefined : requireFinite('scale', scale),
-    order: order === undefined ? undefined : requireOneOf('order', order, ['normalizeFirst', 'resizeFirst']),
-    swapInput,
-    swapOutput,
-  })[0]!;
+  const attributes = readOptions('preprocess', options, OPTIONS);
+  return record('preprocess', [sizes, ...requireTensors('images', images)], attributes)[0]!;
 }

@@ -1,7 +1,6 @@
 import { record, type SymbolicTensor } from '../runtime/graph.js';
-import { requireNumber } from '../runtime/validate.js';
-import { requireNumbers } from './box-options.js';
-import { requirePair, type Pair } from './conv2d.js';
+import { readOptions, optional, flag, number, type OptionChecks } from '../runtime/options.js';
+import { numbers, pair, type Pair } from './options.js';
 
 /** Options of {@link priors}. */
 export interface PriorsOptions {
@@ -17,6 +16,14 @@ export interface PriorsOptions {
   readonly square?: boolean | undefined;
 }
 
+const OPTIONS = {
+  grid: pair(0),
+  maxSize: number(0),
+  scales: numbers,
+  ratios: numbers,
+  square: optional(flag),
+} satisfies OptionChecks<PriorsOptions>;
+
 /**
  * YOLACT's prior boxes of one feature map: centres (i + 0.5) / cells, sides scale * sqrt(ratio) and scale / sqrt(ratio)
  * over `maxSize`. Computed in f64 and rounded once.
@@ -25,11 +32,5 @@ export interface PriorsOptions {
  * @see PredictionModule.make_priors of dbolya/yolact (Bolya et al., YOLACT, 2019)
  */
 export function priors(options: PriorsOptions): SymbolicTensor {
-  return record('priors', [], {
-    grid: requirePair('grid', options.grid, 0),
-    maxSize: requireNumber('maxSize', options.maxSize, 0, Infinity),
-    scales: requireNumbers('scales', options.scales),
-    ratios: requireNumbers('ratios', options.ratios),
-    square: options.square,
-  })[0]!;
+  return record('priors', [], readOptions('priors', options, OPTIONS))[0]!;
 }

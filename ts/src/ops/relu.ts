@@ -1,11 +1,13 @@
 import { record, type SymbolicTensor, type TensorLike } from '../runtime/graph.js';
-import { requireFinite } from '../runtime/validate.js';
+import { readOptions, optional, finite, type OptionChecks } from '../runtime/options.js';
 
 /** Options of {@link relu}. */
 export interface ReluOptions {
   /** Factor on negative numbers (leaky ReLU); default 0. */
   readonly negativeSlope?: number | undefined;
 }
+
+const OPTIONS = { negativeSlope: optional(finite) } satisfies OptionChecks<ReluOptions>;
 
 /**
  * max(x, 0) for every element, or with a slope x * slope below 0; NaN stays NaN. After a convolution the plan fuses the
@@ -16,8 +18,5 @@ export interface ReluOptions {
  * @see torch.nn.functional.relu, torch.nn.functional.leaky_relu
  */
 export function relu(input: TensorLike, options: ReluOptions = {}): SymbolicTensor {
-  const { negativeSlope } = options;
-  return record('relu', [input], {
-    negativeSlope: negativeSlope === undefined ? undefined : requireFinite('negativeSlope', negativeSlope),
-  })[0]!;
+  return record('relu', [input], readOptions('relu', options, OPTIONS))[0]!;
 }

@@ -1,6 +1,7 @@
 import { record, type SymbolicTensor, type TensorLike } from '../runtime/graph.js';
-import { invalid, requireOneOf } from '../runtime/validate.js';
-import { requirePair, type Pair } from './conv2d.js';
+import { readOptions, optional, flag, oneOf, type Check, type OptionChecks } from '../runtime/options.js';
+import { invalid } from '../runtime/validate.js';
+import { pair, type Pair } from './options.js';
 
 /** Options of {@link resize}. */
 export interface ResizeOptions {
@@ -16,13 +17,20 @@ export interface ResizeOptions {
   readonly recomputeScale?: boolean | undefined;
 }
 
-function requireScale(value: unknown): number[] {
-  const pair: unknown[] = Array.isArray(value) ? value : [value, value];
+const factors: Check<number[]> = (name, value) => {
   const fits = (factor: unknown): factor is number => Number.isFinite(factor) && (factor as number) > 0;
-  if (pair.length !== 2 || !pair.every(fits))
-    throw invalid('scale', 'a positive number, or two of them as [y, x]', value);
-  return pair;
-}
+  const both: unknown[] = Array.isArray(value) ? value : [value, value];
+  if (both.length === 2 && both.every(fits)) return [...both];
+  throw invalid(name, 'a positive number, or two of them as [y, x]', value);
+};
+
+const OPTIONS = {
+  mode: optional(oneOf('bilinear', 'nearest', 'nearestExact')),
+  size: optional(pair(1)),
+  scale: optional(factors),
+  alignCorners: optional(flag),
+  recomputeScale: optional(flag),
+} satisfies OptionChecks<ResizeOptions>;
 
 /**
  * Resizes images or feature maps, without antialiasing.
@@ -32,12 +40,5 @@ function requireScale(value: unknown): number[] {
  * @see torch.nn.functional.interpolate (the coordinates are rounded as its CPU kernels round them)
  */
 export function resize(input: TensorLike, options: ResizeOptions): SymbolicTensor {
-  const { mode, size, scale, alignCorners, recomputeScale } = options;
-  return record('resize', [input], {
-    mode: mode === undefined ? undefined : requireOneOf('mode', mode, ['bilinear', 'nearest', 'nearestExact']),
-    size: requirePair('size', size, 1),
-    scale: scale === undefined ? undefined : requireScale(scale),
-    alignCorners,
-    recomputeScale,
-  })[0]!;
+  return record('resize', [input], readOptions('resize', options, OPTIONS))[0]!;
 }

@@ -1,7 +1,6 @@
 import { record, withCount, type SymbolicTensor, type TensorLike } from '../runtime/graph.js';
-import { invalid, requireOneOf } from '../runtime/validate.js';
-import { optionalInteger, optionalNumber, requireNumbers, type CountOptions } from './box-options.js';
-import { requirePair, type Pair } from './conv2d.js';
+import { readOptions, optional, flag, integer, number, oneOf, type OptionChecks } from '../runtime/options.js';
+import { numbers, pair, tensor, requireTensors, type CountOptions, type Pair } from './options.js';
 
 /** Options of {@link roiAlign}. */
 export interface RoiAlignOptions extends CountOptions {
@@ -28,6 +27,19 @@ export interface RoiAlignOptions extends CountOptions {
   readonly levelEpsilon?: number | undefined;
 }
 
+const OPTIONS = {
+  output: pair(1),
+  scales: numbers,
+  samplingRatio: optional(integer(0)),
+  aligned: optional(flag),
+  canonicalScale: optional(number()),
+  canonicalLevel: optional(number()),
+  minLevel: optional(integer(-64)),
+  levelRule: optional(oneOf('torchvision', 'detectron2')),
+  levelEpsilon: optional(number()),
+  counts: optional(tensor),
+} satisfies OptionChecks<RoiAlignOptions>;
+
 /**
  * Regions of one or several feature maps, bilinearly sampled to a fixed size. With several maps each box takes the one
  * that its size belongs to. Samples more than a pixel outside the map count as 0, others are clamped to it. Adaptive
@@ -40,19 +52,8 @@ export interface RoiAlignOptions extends CountOptions {
  * @see torchvision.ops.roi_align and MultiScaleRoIAlign (He et al., Mask R-CNN, 2017; Lin et al., FPN, 2017)
  */
 export function roiAlign(boxes: TensorLike, features: readonly TensorLike[], options: RoiAlignOptions): SymbolicTensor {
-  if (!Array.isArray(features) || features.length === 0) throw invalid('features', 'an array of tensors', features);
-  const { counts, levelRule } = options;
-  const [output] = record('roiAlign', [boxes, counts, ...(features as readonly TensorLike[])], {
-    output: requirePair('output', options.output, 1),
-    scales: requireNumbers('scales', options.scales),
-    samplingRatio: optionalInteger('samplingRatio', options.samplingRatio, 0),
-    aligned: options.aligned,
-    canonicalScale: optionalNumber('canonicalScale', options.canonicalScale),
-    canonicalLevel: optionalNumber('canonicalLevel', options.canonicalLevel),
-    minLevel: optionalInteger('minLevel', options.minLevel, -64),
-    levelRule:
-      levelRule === undefined ? undefined : requireOneOf('levelRule', levelRule, ['torchvision', 'detectron2']),
-    levelEpsilon: optionalNumber('levelEpsilon', options.levelEpsilon),
-  });
+  const maps = requireTensors('features', features);
+  const { counts, ...attributes } = readOptions('roiAlign', options, OPTIONS);
+  const [output] = record('roiAlign', [boxes, counts, ...maps], attributes);
   return withCount(output!, counts, 0);
 }

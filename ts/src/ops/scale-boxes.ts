@@ -1,5 +1,6 @@
 import { record, withCount, type SymbolicTensor, type TensorLike } from '../runtime/graph.js';
-import type { CountOptions } from './box-options.js';
+import { readOptions } from '../runtime/options.js';
+import { COUNT_OPTIONS, type CountOptions } from './options.js';
 
 /**
  * Boxes of the resized image in coordinates of the original one: each axis times f32(original) / f32(resized).
@@ -10,6 +11,7 @@ import type { CountOptions } from './box-options.js';
  * @see torchvision.models.detection.transform.resize_boxes
  */
 export function scaleBoxes(boxes: TensorLike, sizes: TensorLike, options: CountOptions = {}): SymbolicTensor {
-  const [output] = record('scaleBoxes', [boxes, sizes, options.counts], {});
-  return withCount(output!, options.counts, output!.shape.length === 2 ? 0 : 1);
+  const { counts } = readOptions('scaleBoxes', options, COUNT_OPTIONS);
+  const [output] = record('scaleBoxes', [boxes, sizes, counts], {});
+  return withCount(output!, counts, output!.shape.length === 2 ? 0 : 1);
 }

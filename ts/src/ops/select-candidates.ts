@@ -1,6 +1,5 @@
 import { record, withCount, type SymbolicTensor, type TensorLike } from '../runtime/graph.js';
-import { requireNumber } from '../runtime/validate.js';
-import { optionalInteger } from './box-options.js';
+import { readOptions, optional, integer, number, type OptionChecks } from '../runtime/options.js';
 
 /** Options of {@link selectCandidates}. */
 export interface SelectCandidatesOptions {
@@ -9,6 +8,8 @@ export interface SelectCandidatesOptions {
   /** K: the most rows kept, those with the best scores (equal scores: the lower index); default M. */
   readonly capacity?: number | undefined;
 }
+
+const OPTIONS = { threshold: number(), capacity: optional(integer(0)) } satisfies OptionChecks<SelectCandidatesOptions>;
 
 /**
  * The rows of class scores worth looking at, in ascending order. A row with a NaN foreground score never passes.
@@ -21,9 +22,7 @@ export function selectCandidates(
   scores: TensorLike,
   options: SelectCandidatesOptions,
 ): { readonly indices: SymbolicTensor; readonly counts: SymbolicTensor } {
-  const [indices, counts] = record('selectCandidates', [scores], {
-    threshold: requireNumber('threshold', options?.threshold, -Infinity, Infinity),
-    capacity: optionalInteger('capacity', options.capacity, 0),
-  });
+  const attributes = readOptions('selectCandidates', options, OPTIONS);
+  const [indices, counts] = record('selectCandidates', [scores], attributes);
   return { indices: withCount(indices!, counts, 1), counts: counts! };
 }

@@ -1,5 +1,6 @@
 import { record, withCount, type SymbolicTensor, type TensorLike } from '../runtime/graph.js';
-import { requireOneOf } from '../runtime/validate.js';
+import { readOptions, optional, oneOf, type OptionChecks } from '../runtime/options.js';
+import { tensor } from './options.js';
 
 /** Options of {@link selectChannel}. */
 export interface SelectChannelOptions {
@@ -8,6 +9,11 @@ export interface SelectChannelOptions {
   /** i32 [groups]: only the first counts[g] rows of group g are computed, the others stay unwritten. */
   readonly counts?: TensorLike | undefined;
 }
+
+const OPTIONS = {
+  activation: optional(oneOf('none', 'sigmoid')),
+  counts: optional(tensor),
+} satisfies OptionChecks<SelectChannelOptions>;
 
 /**
  * The channel that each row's label names, such as the mask of the detected class.
@@ -21,9 +27,6 @@ export function selectChannel(
   labels: TensorLike,
   options: SelectChannelOptions = {},
 ): SymbolicTensor {
-  const { activation, counts } = options;
-  const [output] = record('selectChannel', [input, labels, counts], {
-    activation: activation === undefined ? undefined : requireOneOf('activation', activation, ['none', 'sigmoid']),
-  });
-  return withCount(output!, counts, 0);
+  const { counts, ...attributes } = readOptions('selectChannel', options, OPTIONS);
+  return withCount(record('selectChannel', [input, labels, counts], attributes)[0]!, counts, 0);
 }

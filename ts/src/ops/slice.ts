@@ -1,5 +1,6 @@
 import { record, type SymbolicTensor, type TensorLike } from '../runtime/graph.js';
-import { invalid } from '../runtime/validate.js';
+import { readOptions, type OptionChecks } from '../runtime/options.js';
+import { integers } from './options.js';
 
 /** Options of {@link slice}. */
 export interface SliceOptions {
@@ -9,13 +10,7 @@ export interface SliceOptions {
   readonly size: readonly number[];
 }
 
-/** Checks a list of integers that are at least `minimum`. */
-export function requireIntegers(name: string, value: unknown, minimum: number): number[] {
-  const fits = (item: unknown): item is number => Number.isSafeInteger(item) && (item as number) >= minimum;
-  if (!Array.isArray(value) || !value.every(fits))
-    throw invalid(name, `an array of integers of at least ${minimum}`, value);
-  return [...value];
-}
+const OPTIONS = { begin: integers(0), size: integers(-1) } satisfies OptionChecks<SliceOptions>;
 
 /**
  * The block of `size` elements that begins at `begin`.
@@ -24,8 +19,5 @@ export function requireIntegers(name: string, value: unknown, minimum: number): 
  * @throws InstasegError ERR_SHAPE where the block leaves the input, ERR_ARGUMENT
  */
 export function slice(input: TensorLike, options: SliceOptions): SymbolicTensor {
-  return record('slice', [input], {
-    begin: requireIntegers('begin', options?.begin, 0),
-    size: requireIntegers('size', options.size, -1),
-  })[0]!;
+  return record('slice', [input], readOptions('slice', options, OPTIONS))[0]!;
 }

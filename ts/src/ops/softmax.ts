@@ -1,5 +1,6 @@
 import { record, withCount, type SymbolicTensor, type TensorLike } from '../runtime/graph.js';
-import { requireInteger } from '../runtime/validate.js';
+import { readOptions, optional, integer, type OptionChecks } from '../runtime/options.js';
+import { tensor } from './options.js';
 
 /** Options of {@link softmax}. */
 export interface SoftmaxOptions {
@@ -9,6 +10,8 @@ export interface SoftmaxOptions {
   readonly counts?: TensorLike | undefined;
 }
 
+const OPTIONS = { axis: optional(integer(-6, 5)), counts: optional(tensor) } satisfies OptionChecks<SoftmaxOptions>;
+
 /**
  * e^(x - max) / sum over one axis. A NaN, and an infinity, make their whole row NaN.
  * @param input f32 (on a GPU also f16, bf16), any shape
@@ -17,9 +20,7 @@ export interface SoftmaxOptions {
  * @see torch.nn.functional.softmax
  */
 export function softmax(input: TensorLike, options: SoftmaxOptions = {}): SymbolicTensor {
-  const { axis, counts } = options;
-  const [output] = record('softmax', [input, counts], {
-    axis: axis === undefined ? undefined : requireInteger('axis', axis, -6, 5),
-  });
-  return withCount(output!, counts);
+  const { counts, ...attributes } = readOptions('softmax', options, OPTIONS);
+  const [output] = record('softmax', [input, counts], attributes);
+  return withCount(output!, counts, 0);
 }

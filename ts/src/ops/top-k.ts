@@ -1,5 +1,6 @@
 import { record, withCount, type SymbolicTensor, type TensorLike } from '../runtime/graph.js';
-import { requireInteger } from '../runtime/validate.js';
+import { readOptions, optional, integer, type OptionChecks } from '../runtime/options.js';
+import { tensor } from './options.js';
 
 /** Options of {@link topK}. */
 export interface TopKOptions {
@@ -19,6 +20,8 @@ export interface TopK {
   readonly counts: SymbolicTensor;
 }
 
+const OPTIONS = { k: integer(0), counts: optional(tensor) } satisfies OptionChecks<TopKOptions>;
+
 /**
  * The k largest values of each row, largest first; of equal values the lower index first. NaN comes after every number
  * (PyTorch puts it first).
@@ -27,6 +30,7 @@ export interface TopK {
  * @see torch.topk
  */
 export function topK(input: TensorLike, options: TopKOptions): TopK {
-  const [values, indices, counts] = record('topK', [input, options.counts], { k: requireInteger('k', options.k, 0) });
+  const { counts: valid, ...attributes } = readOptions('topK', options, OPTIONS);
+  const [values, indices, counts] = record('topK', [input, valid], attributes);
   return { values: withCount(values!, counts, 1), indices: withCount(indices!, counts, 1), counts: counts! };
 }

@@ -1,5 +1,6 @@
 import { record, withCount, type TensorLike } from '../runtime/graph.js';
-import { optionalNumber, type CountOptions } from './box-options.js';
+import { readOptions, optional, number, type OptionChecks } from '../runtime/options.js';
+import { tensor, COUNT_OPTIONS, type CountOptions } from './options.js';
 import type { PastedMasks, SoftMasks } from './paste-masks.js';
 
 /** Options of {@link upsampleMasks}. */
@@ -7,6 +8,11 @@ export interface UpsampleMasksOptions extends CountOptions {
   /** At least 0; default 0.5. */
   readonly threshold?: number | undefined;
 }
+
+const OPTIONS = {
+  threshold: optional(number(0)),
+  counts: optional(tensor),
+} satisfies OptionChecks<UpsampleMasksOptions>;
 
 /**
  * Masks of whole images enlarged to the original size, stored only in the region where they can be more than 0: the
@@ -19,16 +25,14 @@ export interface UpsampleMasksOptions extends CountOptions {
  *   calls it
  */
 export function upsampleMasks(masks: TensorLike, sizes: TensorLike, options: UpsampleMasksOptions = {}): PastedMasks {
-  const { counts, threshold } = options;
-  const [regions, offsets, bits] = record('upsampleMasks', [masks, sizes, counts], {
-    threshold: optionalNumber('threshold', threshold, 0),
-  });
+  const { counts, ...attributes } = readOptions('upsampleMasks', options, OPTIONS);
+  const [regions, offsets, bits] = record('upsampleMasks', [masks, sizes, counts], attributes);
   return { regions: withCount(regions!, counts, 1), offsets: withCount(offsets!, counts, 1), bits: bits! };
 }
 
 /** The values that {@link upsampleMasks} compares with its threshold; arguments and errors are the same. */
 export function upsampleSoftMasks(masks: TensorLike, sizes: TensorLike, options: CountOptions = {}): SoftMasks {
-  const { counts } = options;
+  const { counts } = readOptions('upsampleSoftMasks', options, COUNT_OPTIONS);
   const [regions, offsets, values] = record('upsampleMasks', [masks, sizes, counts], { output: 'soft' });
   return { regions: withCount(regions!, counts, 1), offsets: withCount(offsets!, counts, 1), values: values! };
 }

@@ -1,11 +1,14 @@
 import { record, withCount, type SymbolicTensor, type TensorLike } from '../runtime/graph.js';
-import { optionalInteger, type CountOptions } from './box-options.js';
+import { readOptions, optional, integer, type OptionChecks } from '../runtime/options.js';
+import { tensor, type CountOptions } from './options.js';
 
 /** Options of {@link yolactBoxes}. */
 export interface YolactBoxesOptions extends CountOptions {
   /** Pixels added around a box before it is clamped; default 0. */
   readonly padding?: number | undefined;
 }
+
+const OPTIONS = { padding: optional(integer(0)), counts: optional(tensor) } satisfies OptionChecks<YolactBoxesOptions>;
 
 /**
  * Relative boxes in whole pixels of the original image: times the size in f32, truncated toward zero, reversed sides
@@ -18,7 +21,6 @@ export interface YolactBoxesOptions extends CountOptions {
  * @see box_utils.sanitize_coordinates of dbolya/yolact
  */
 export function yolactBoxes(boxes: TensorLike, sizes: TensorLike, options: YolactBoxesOptions = {}): SymbolicTensor {
-  const { counts, padding } = options;
-  const [output] = record('yolactBoxes', [boxes, sizes, counts], { padding: optionalInteger('padding', padding, 0) });
-  return withCount(output!, counts, 1);
+  const { counts, ...attributes } = readOptions('yolactBoxes', options, OPTIONS);
+  return withCount(record('yolactBoxes', [boxes, sizes, counts], attributes)[0]!, counts, 1);
 }

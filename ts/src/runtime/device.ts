@@ -2,10 +2,12 @@
 import { addon, awaitNative, callNative, type KernelRow, type NativeDevice } from './addon.js';
 import { InstasegError } from './errors.js';
 import { Constant, Recording, requireInputSpec, withRecording, type InputSpec, type SymbolicTensor } from './graph.js';
+import { COMPILE_OPTIONS, DEVICE_OPTIONS, RUN_OPTIONS } from './device-options.js';
+import { readOptions } from './options.js';
 import { isMusl } from './platform.js';
 import { collectOutputs, Plan, type ResultOf, type RunOptions, type SymbolicResult } from './plan.js';
 import { DTYPES, requireShape, type DType } from './tensor.js';
-import { invalid, requireInteger, requireOneOf, requireSignal } from './validate.js';
+import { invalid, requireFunction, requireOneOf } from './validate.js';
 
 /**
  * Names of devices. `cpu` is always there. `cuda` (the first GPU) and `cuda:N` are refused with ERR_DEVICE_UNAVAILABLE
@@ -133,19 +135,17 @@ export class Device {
     if (typeof name !== 'string' || !/^(auto|cpu|cuda(-emulated)?(:\d+)?)$/.test(name)) {
       throw invalid('device', '"auto", "cpu", "cuda" or "cuda:N"', name);
     }
-    if (options.threads !== undefined) requireInteger('threads', options.threads, 1, 1024);
-    if (options.memoryLimit !== undefined) requireInteger('memoryLimit', options.memoryLimit, 1);
-    if (options.isa !== undefined) requireOneOf('isa', options.isa, ['baseline', 'avx2', 'avx512']);
+    const { threads, isa, variant, memoryLimit } = readOptions('Device.open', options, DEVICE_OPTIONS);
     const chosen = choose(name);
     const native = callNative(
       () =>
         new (addon().Device)({
           kind: chosen.index === undefined ? 'cpu' : 'cuda',
           ...(chosen.index !== undefined && { index: chosen.index }),
-          ...(options.threads !== undefined && { threads: options.threads }),
-          ...(options.isa !== undefined && { isa: options.isa }),
-          ...(options.variant !== undefined && { variant: options.variant }),
-          ...(options.memoryLimit !== undefined && { memoryLimit: options.memoryLimit }),
+          ...(threads !== undefined && { threads }),
+          ...(isa !== undefined && { isa }),
+          ...(variant !== undefined && { variant }),
+          ...(memoryLimit !== undefined && { memoryLimit }),
         }),
       Device.open,
     );
@@ -179,7 +179,8 @@ export class Device {
    *   ERR_OUT_OF_MEMORY, ERR_DISPOSED; or the signal's reason
    */
   async run<R>(body: () => R, options: RunOptions = {}): Promise<ResultOf<R>> {
-    requireSignal(options.signal)?.throwIfAborted();
+    readOptions('run', options, RUN_OPTIONS).signal?.throwIfAborted();
+    requireFunction('body', body);
     const recording = this.#record();
     const result = withRecording(recording, body);
     const plan = await this.#compile(recording, result, [], this.run);
@@ -206,6 +207,8 @@ export class Device {
     options: CompileOptions = {},
   ): Promise<Plan<R>> {
     if (!Array.isArray(inputs)) throw invalid('inputs', 'an array of {dtype, shape}', inputs);
+    requireFunction('body', body);
+    const { variant } = readOptions('compile', options, COMPILE_OPTIONS);
     const recording = this.#record();
     recording.tensorsAreConstants = true;
     const symbols = inputs.map((spec: InputSpec) => {
@@ -213,7 +216,7 @@ export class Device {
       return recording.input(dtype, shape);
     });
     const result = withRecording(recording, () => body(...(symbols as { [K in keyof S]: SymbolicTensor })));
-    return this.#compile(recording, result, inputs, this.compile, options.variant);
+    return this.#compile(recording, result, inputs, this.compile, variant);
   }
 
   /**

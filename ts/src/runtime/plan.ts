@@ -1,9 +1,10 @@
 /** Compiled plans and the structures that their results come in. */
 import { awaitNative, callNative, type NativePlan, type NativeTensor, type PlanStep } from './addon.js';
 import { InstasegError } from './errors.js';
+import { RUN_OPTIONS } from './device-options.js';
 import { SymbolicTensor } from './graph.js';
+import { readOptions } from './options.js';
 import { Tensor, type DType } from './tensor.js';
-import { requireSignal } from './validate.js';
 
 /** What a plan's function returns: symbolic tensors in arrays and objects, nested as one likes. */
 export type SymbolicResult = SymbolicTensor | readonly SymbolicResult[] | { readonly [key: string]: SymbolicResult };
@@ -135,11 +136,10 @@ export class Plan<R = SymbolicResult> {
    * @throws InstasegError ERR_SHAPE, ERR_DISPOSED, ERR_OUT_OF_MEMORY, or what an op found wrong with the values
    */
   async run(inputs: readonly NativeTensor[] = [], options: RunOptions = {}): Promise<ResultOf<R>> {
-    const signal = requireSignal(options.signal);
+    const { signal, profile: measured = false, onProfile } = readOptions('run', options, RUN_OPTIONS);
     signal?.throwIfAborted();
     if (this.#disposed) throw new InstasegError('ERR_DISPOSED', 'the plan was disposed');
-    const { onProfile } = options;
-    const profiled = onProfile !== undefined || (options.profile ?? false);
+    const profiled = onProfile !== undefined || measured;
     const steps = onProfile ? this.#native.describe().steps : [];
     const started = performance.now();
     const handle = callNative(() => this.#native.run(inputs, profiled), this.run);
@@ -169,7 +169,7 @@ export class Plan<R = SymbolicResult> {
 
   /** The steps after fusion, with the chosen kernel variant and the work of each; times of the last profiled run. */
   get steps(): readonly StepInfo[] {
-    return this.#native.describe().steps.map((step, i) => {
+    return this.#describe().steps.map((step, i) => {
       const milliseconds = this.#profile?.[i];
       return milliseconds === undefined ? step : { ...step, milliseconds };
     });
@@ -177,12 +177,17 @@ export class Plan<R = SymbolicResult> {
 
   /** Bytes that one run holds for intermediates. */
   get arenaBytes(): number {
-    return this.#native.describe().arenaBytes;
+    return this.#describe().arenaBytes;
   }
 
   /** Bytes that the plan itself holds; weights, packed or not, are shared and do not count. */
   get bytes(): number {
-    return this.#native.describe().planBytes;
+    return this.#describe().planBytes;
+  }
+
+  #describe(): ReturnType<NativePlan['describe']> {
+    if (this.#disposed) throw new InstasegError('ERR_DISPOSED', 'the plan was disposed');
+    return this.#native.describe();
   }
 
   /** Frees the plan. Runs in flight finish. */

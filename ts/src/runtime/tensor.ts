@@ -7,6 +7,7 @@ import { invalid, requireOneOf } from './validate.js';
 /** Element types. `f16` and `bf16` are held as their bits in a Uint16Array. */
 export type DType = 'f32' | 'f16' | 'bf16' | 'i32' | 'u8';
 export const DTYPES: readonly DType[] = ['f32', 'f16', 'bf16', 'i32', 'u8'];
+const ZEROS = ['f32', 'i32', 'u8'] as const;
 
 function inferDType(data: NodeJS.TypedArray | DataView): DType {
   if (types.isFloat32Array(data)) return 'f32';
@@ -82,11 +83,21 @@ export class Tensor<D extends NativeData = NativeData> implements NativeTensor {
     return new Tensor(data, dims, type);
   }
 
-  /** Zeros. */
+  /**
+   * Zeros.
+   * @throws InstasegError ERR_ARGUMENT, ERR_OUT_OF_MEMORY
+   */
   static zeros(shape: readonly number[], dtype: 'f32' | 'i32' | 'u8' = 'f32'): Tensor {
     const count = elementCount(requireShape('shape', shape));
-    const data = { f32: Float32Array, i32: Int32Array, u8: Uint8Array }[dtype];
-    return Tensor.from(new data(count), shape);
+    const data = { f32: Float32Array, i32: Int32Array, u8: Uint8Array }[requireOneOf('dtype', dtype, ZEROS)];
+    try {
+      return Tensor.from(new data(count), shape);
+    } catch (cause) {
+      // Of V8, beyond the length of its arrays and where memory is short.
+      if (!(cause instanceof RangeError)) throw cause;
+      const bytes = count * data.BYTES_PER_ELEMENT;
+      throw new InstasegError('ERR_OUT_OF_MEMORY', `no memory for zeros of ${bytes} bytes`, { cause });
+    }
   }
 
   /** Number of elements. */

@@ -51,9 +51,24 @@ export function requireString(name: string, value: unknown): string {
   return value;
 }
 
+export function requireBoolean(name: string, value: unknown): boolean {
+  if (typeof value !== 'boolean') throw invalid(name, 'true or false', value);
+  return value;
+}
+
+export function requireFunction(name: string, value: unknown): (...args: never[]) => unknown {
+  if (typeof value !== 'function') throw invalid(name, 'a function', value);
+  return value as (...args: never[]) => unknown;
+}
+
 export function requireOneOf<T extends string>(name: string, value: unknown, choices: readonly T[]): T {
   if (!choices.includes(value as T)) throw invalid(name, `one of ${choices.map(show).join(', ')}`, value);
   return value as T;
+}
+
+export function requireList<T>(name: string, value: readonly T[]): readonly T[] {
+  if (!Array.isArray(value)) throw invalid(name, 'an array', value);
+  return value as readonly T[];
 }
 
 export function requireSignal(value: unknown): AbortSignal | undefined {

@@ -1,5 +1,7 @@
 import { createHash } from 'node:crypto';
 import { InstasegError } from '../runtime/errors.js';
+import { abortSignal, unchecked, type OptionChecks } from '../runtime/options.js';
+import { show } from '../runtime/validate.js';
 import { openPickle } from './detectron2-pickle.js';
 import { openSafetensors } from './safetensors.js';
 import { describeFirstBytes } from './sniff.js';
@@ -92,12 +94,12 @@ export async function openCheckpoint(path: string | URL, options: OpenCheckpoint
   }
 }
 
+/** Checks of {@link OpenCheckpointOptions}; the SHA-256 is checked where it is used. */
+export const OPEN_OPTIONS = { sha256: unchecked, signal: abortSignal } satisfies OptionChecks<OpenCheckpointOptions>;
+
 function requireHash(hash: string | undefined): string | undefined {
   if (hash === undefined || (typeof hash === 'string' && /^[0-9a-f]{8,64}$/i.test(hash))) return hash?.toLowerCase();
-  throw new InstasegError(
-    'ERR_ARGUMENT',
-    `Expected 8 to 64 hexadecimal digits for sha256, received ${JSON.stringify(hash)}`,
-  );
+  throw new InstasegError('ERR_ARGUMENT', `Expected 8 to 64 hexadecimal digits for sha256, received ${show(hash)}`);
 }
 
 async function checkHash(file: SourceFile, expected: string): Promise<void> {

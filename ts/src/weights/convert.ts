@@ -1,7 +1,7 @@
-import { requireOneOf } from '../runtime/validate.js';
+import { callback, oneOf, optional, readOptions, type OptionChecks } from '../runtime/options.js';
 import { castData, type WeightDType } from './cast.js';
-import type { OpenCheckpointOptions } from './checkpoint.js';
-import { type ConfigOverrides, configToMetadata, type ModelConfig } from './families/config.js';
+import { OPEN_OPTIONS, type OpenCheckpointOptions } from './checkpoint.js';
+import { CONFIG_OPTIONS, type ConfigOverrides, configToMetadata, type ModelConfig } from './families/config.js';
 import { loadCheckpoint } from './load.js';
 import { writeSafetensors } from './safetensors.js';
 import { byteLength } from './tensor-info.js';
@@ -23,6 +23,13 @@ export interface ConvertOptions extends ConfigOverrides, OpenCheckpointOptions {
   /** Called as the work goes on. */
   readonly onProgress?: ((progress: ConvertProgress) => void) | undefined;
 }
+
+const OPTIONS = {
+  ...CONFIG_OPTIONS,
+  ...OPEN_OPTIONS,
+  dtype: optional(oneOf('f32', 'f16', 'bf16')),
+  onProgress: optional(callback<[ConvertProgress]>),
+} satisfies OptionChecks<ConvertOptions>;
 
 /** What {@link convertCheckpoint} wrote. */
 export interface ConvertResult {
@@ -48,7 +55,7 @@ export async function convertCheckpoint(
   output: string | URL,
   options: ConvertOptions = {},
 ): Promise<ConvertResult> {
-  const dtype = options.dtype === undefined ? undefined : requireOneOf('dtype', options.dtype, ['f32', 'f16', 'bf16']);
+  const { dtype, onProgress } = readOptions('convertCheckpoint', options, OPTIONS);
   const { config, tensors, close } = await loadCheckpoint(input, options);
   try {
     const sources = [...tensors.values()].map(({ info, read }) =>
@@ -68,7 +75,7 @@ export async function convertCheckpoint(
         onTensor: (info) => {
           bytesDone += byteLength(info);
           tensorsDone++;
-          options.onProgress?.({ tensor: info.name, tensorsDone, tensorsTotal: sources.length, bytesDone, bytesTotal });
+          onProgress?.({ tensor: info.name, tensorsDone, tensorsTotal: sources.length, bytesDone, bytesTotal });
         },
       },
     );

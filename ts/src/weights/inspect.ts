@@ -1,6 +1,13 @@
 import { createHash } from 'node:crypto';
 import { InstasegError } from '../runtime/errors.js';
-import { type Checkpoint, type CheckpointFormat, openCheckpoint, type OpenCheckpointOptions } from './checkpoint.js';
+import { flag, optional, readOptions, type OptionChecks } from '../runtime/options.js';
+import {
+  type Checkpoint,
+  type CheckpointFormat,
+  OPEN_OPTIONS,
+  openCheckpoint,
+  type OpenCheckpointOptions,
+} from './checkpoint.js';
 import type { ModelConfig } from './families/config.js';
 import { identify } from './load.js';
 import { byteLength, checkpointError, DTYPE_NAMES } from './tensor-info.js';
@@ -44,6 +51,8 @@ export interface InspectOptions extends OpenCheckpointOptions {
   readonly hash?: boolean | undefined;
 }
 
+const OPTIONS = { ...OPEN_OPTIONS, hash: optional(flag) } satisfies OptionChecks<InspectOptions>;
+
 /**
  * Says what a checkpoint of any readable format holds, whether it is a known model or not. All of it is checked: the
  * structure, the place of every tensor, and every checksum.
@@ -51,13 +60,14 @@ export interface InspectOptions extends OpenCheckpointOptions {
  *   signal's reason
  */
 export async function inspectCheckpoint(path: string | URL, options: InspectOptions = {}): Promise<CheckpointReport> {
+  const { hash = false } = readOptions('inspectCheckpoint', options, OPTIONS);
   await using checkpoint = await openCheckpoint(path, options);
   const { format, bytes } = checkpoint;
   const known = describeModel(checkpoint);
-  if (options.hash) checkAmount(checkpoint);
+  if (hash) checkAmount(checkpoint);
   const tensors: InspectedTensor[] = [];
   for (const { name, dtype, shape } of checkpoint.tensors.values()) {
-    const sha256 = options.hash ? { sha256: await hashOf(checkpoint, name) } : {};
+    const sha256 = hash ? { sha256: await hashOf(checkpoint, name) } : {};
     tensors.push({ name, dtype: DTYPE_NAMES[dtype], shape, ...sha256 });
   }
   await checkpoint.verify();

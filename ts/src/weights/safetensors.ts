@@ -1,6 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { type FileHandle, open, rename, rm } from 'node:fs/promises';
 import { InstasegError } from '../runtime/errors.js';
+import { abortSignal, callback, optional, readOptions, requireObject, type OptionChecks } from '../runtime/options.js';
+import { invalid, requireFunction, requireOneOf } from '../runtime/validate.js';
 import type { Checkpoint } from './checkpoint.js';
 import { isErrno, type SourceFile, toPath } from './source-file.js';
 import {
@@ -177,6 +179,11 @@ export interface WriteSafetensorsOptions {
   readonly onTensor?: ((info: TensorInfo, bytesWritten: number) => void) | undefined;
 }
 
+const OPTIONS = {
+  signal: abortSignal,
+  onTensor: optional(callback<[TensorInfo, number]>),
+} satisfies OptionChecks<WriteSafetensorsOptions>;
+
 /**
  * Writes a safetensors file and returns its size in bytes. The header lists the names in order; the data follow by
  * element size and name, so that each tensor lies at a multiple of its element size. The data are streamed, and the
@@ -191,10 +198,11 @@ export async function writeSafetensors(
   options: WriteSafetensorsOptions = {},
 ): Promise<number> {
   const target = toPath(path);
-  const ordered = [...tensors].sort((a, b) => ITEM_SIZE[b.dtype] - ITEM_SIZE[a.dtype] || compareNames(a, b));
-  const header = encodeHeader(ordered, metadata);
+  const { signal, onTensor } = readOptions('writeSafetensors', options, OPTIONS);
+  const ordered = requireSources(tensors).sort((a, b) => ITEM_SIZE[b.dtype] - ITEM_SIZE[a.dtype] || compareNames(a, b));
+  const header = encodeHeader(ordered, requireMetadata(metadata));
   const temporary = `${target}.${randomUUID()}.tmp`;
-  options.signal?.throwIfAborted();
+  signal?.throwIfAborted();
   const out = await open(temporary, 'wx').catch((error: unknown) => {
     throw new InstasegError('ERR_FILE', `${target}: cannot be written (${String(error)})`, { cause: error });
   });
@@ -202,8 +210,8 @@ export async function writeSafetensors(
     let total = header.length;
     await writeAll(out, header);
     for (const tensor of ordered) {
-      total += await writeTensor(out, tensor, options.signal);
-      options.onTensor?.(tensor, total);
+      total += await writeTensor(out, tensor, signal);
+      onTensor?.(tensor, total);
     }
     await out.sync();
     await out.close();
@@ -216,6 +224,28 @@ export async function writeSafetensors(
       throw new InstasegError('ERR_FILE', `${target}: cannot be written (${error.code})`, { cause: error });
     throw error;
   }
+}
+
+function requireSources(tensors: unknown): TensorSource[] {
+  if (typeof (tensors as { [Symbol.iterator]?: unknown } | null | undefined)?.[Symbol.iterator] !== 'function') {
+    throw invalid('tensors', 'an iterable of tensors', tensors);
+  }
+  return Array.from(tensors as Iterable<unknown>, (tensor, i) => {
+    const { name, dtype, shape, read } = requireObject(`tensors[${i}]`, tensor);
+    if (typeof name !== 'string') throw invalid(`tensors[${i}].name`, 'a string', name);
+    requireOneOf(`tensors[${i}].dtype`, dtype, Object.keys(ITEM_SIZE));
+    if (!isShape(shape)) throw invalid(`tensors[${i}].shape`, 'a list of sizes', shape);
+    requireFunction(`tensors[${i}].read`, read);
+    return tensor as TensorSource;
+  });
+}
+
+function requireMetadata(metadata: unknown): Readonly<Record<string, string>> {
+  const entries = requireObject('metadata', metadata);
+  for (const [name, value] of Object.entries(entries)) {
+    if (typeof value !== 'string') throw invalid(`metadata.${name}`, 'a string', value);
+  }
+  return entries as Record<string, string>;
 }
 
 async function writeAll(out: FileHandle, bytes: Uint8Array): Promise<void> {

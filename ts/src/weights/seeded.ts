@@ -1,4 +1,5 @@
-import { InstasegError } from '../runtime/errors.js';
+import { types } from 'node:util';
+import { invalid, requireInteger, requireList } from '../runtime/validate.js';
 import { elementCount, type TensorInfo } from './tensor-info.js';
 
 // Seeded weights: every tensor of a model is a pure function of its name, shape, seed and rules, so that this package
@@ -34,9 +35,7 @@ export function seededTensor(
   rules: readonly SeededRule[] = [],
   isBatchNorm = false,
 ): Float32Array {
-  if (!Number.isInteger(seed) || seed < 0 || seed > 0xffffffff) {
-    throw new InstasegError('ERR_ARGUMENT', `Expected an unsigned 32-bit integer for seed, received ${String(seed)}`);
-  }
+  requireInteger('seed', seed, 0, 0xffffffff);
   const values = new Float32Array(elementCount(shape));
   if (name.endsWith('.num_batches_tracked')) return values;
   const [, gain, offset, extra = {}] = rules.find(([pattern]) => new RegExp(pattern).test(name)) ?? ['', 1, 0];
@@ -87,6 +86,9 @@ export function seededWeights(
   seed: number,
   rules: readonly SeededRule[] = [],
 ): SeededTensor[] {
+  if (!types.isMap(shapes)) throw invalid('shapes', 'a Map of names and shapes', shapes);
+  requireInteger('seed', seed, 0, 0xffffffff);
+  requireList('rules', rules);
   return [...shapes].map(([name, shape]) => {
     const isBatchNorm = shapes.has(name.replace(/[^.]*$/, 'running_mean'));
     const values = (): Float32Array => seededTensor(name, shape, seed, rules, isBatchNorm);

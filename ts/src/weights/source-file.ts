@@ -2,6 +2,7 @@ import { type FileHandle, open, stat } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { types } from 'node:util';
 import { InstasegError } from '../runtime/errors.js';
+import { show } from '../runtime/validate.js';
 import { checkpointError } from './tensor-info.js';
 
 /** Largest chunk, in bytes, that any reader of this folder hands out. */
@@ -32,7 +33,7 @@ export function* chunksOf(buffer: Buffer, start: number, end: number): Generator
 export function toPath(path: string | URL): string {
   if (typeof path === 'string' && path !== '' && !path.includes('\0')) return path;
   if (path instanceof URL && path.protocol === 'file:') return fileURLToPath(path);
-  const received = path instanceof URL ? path.href : JSON.stringify(path);
+  const received = path instanceof URL ? path.href : show(path);
   throw new InstasegError('ERR_ARGUMENT', `Expected a file path or a file: URL for path, received ${received}`);
 }
 

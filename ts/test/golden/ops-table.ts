@@ -1,7 +1,7 @@
 /** How each operator family of the reference data runs through instaseg's ops. */
 import { ops, Tensor, type SymbolicTensor } from '../../src/index.js';
 import { baseAnchors } from '../../src/nn/anchors.js';
-import type { Pair } from '../../src/ops/conv2d.js';
+import type { Pair } from '../../src/ops/options.js';
 import type { GoldenTensor } from './case-files.js';
 import { compareValues, type Tolerance } from './compare.js';
 import type { OpCase } from './op-case.js';

@@ -1,7 +1,7 @@
 /** Where the time of a call goes, as `profile` tells it. Times themselves are no matter of tests. */
 import { resolve } from 'node:path';
 import test from 'ava';
-import { load } from '../../src/index.js';
+import { InstasegError, load } from '../../src/index.js';
 
 const SCENE = resolve(__dirname, '../../../models/demo/scenes/scene-1.jpg');
 
@@ -33,7 +33,8 @@ for (const name of ['maskrcnn_demo', 'yolactplus_demo']) {
 
 test('a batch has no profile', async (t) => {
   const model = await load('maskrcnn_demo', { device: 'cpu', threads: 1 });
-  const [settled] = await model.segment([SCENE], { profile: true });
-  t.is(settled?.status === 'fulfilled' ? settled.value.profile : undefined, null);
+  const error = await t.throwsAsync(model.segment([SCENE], { profile: true } as never), { instanceOf: InstasegError });
+  t.is(error.code, 'ERR_ARGUMENT');
+  t.regex(error.message, /^segment\(\[\.\.\.\]\) has no option "profile"/);
   await model.dispose();
 });

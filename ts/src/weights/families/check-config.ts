@@ -1,4 +1,6 @@
 // Checks of configurations that come from a file's metadata or with a caller's changes in them.
+import { InstasegError } from '../../runtime/errors.js';
+import { show } from '../../runtime/validate.js';
 
 /** Says what is wrong with a value at a place, or nothing. */
 export type Check = (value: unknown, at: string) => string | undefined;
@@ -6,7 +8,7 @@ export type Check = (value: unknown, at: string) => string | undefined;
 export const expect =
   (what: string, test: (value: unknown) => boolean): Check =>
   (value, at) =>
-    test(value) ? undefined : `expected ${what} for ${at}, received ${JSON.stringify(value)}`;
+    test(value) ? undefined : `expected ${what} for ${at}, received ${show(value)}`;
 
 const isNumber = (value: unknown): value is number => typeof value === 'number' && Number.isFinite(value);
 export const count = expect('an integer from 1', (value) => Number.isSafeInteger(value) && (value as number) >= 1);
@@ -25,7 +27,7 @@ export const list =
   (item: Check, length?: number): Check =>
   (value, at) => {
     if (!Array.isArray(value) || (length === undefined ? value.length === 0 : value.length !== length)) {
-      return `expected a list of ${length ?? 'one or more'} items for ${at}, received ${JSON.stringify(value)}`;
+      return `expected a list of ${length ?? 'one or more'} items for ${at}, received ${show(value)}`;
     }
     return firstProblem(value.map((entry, i) => item(entry, `${at}[${i}]`)));
   };
@@ -40,6 +42,11 @@ export const fields =
     const entry = value as Record<string, unknown>;
     return firstProblem(Object.entries(checks).map(([key, check]) => check(entry[key], `${at}.${key}`)));
   };
+
+/** ERR_ARGUMENT for a configuration with a problem. */
+export function refuseProblem(problem: string | undefined): void {
+  if (problem !== undefined) throw new InstasegError('ERR_ARGUMENT', problem);
+}
 
 export const firstProblem = (problems: readonly (string | undefined)[]): string | undefined =>
   problems.find((problem) => problem !== undefined);

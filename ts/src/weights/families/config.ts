@@ -1,6 +1,7 @@
 import { InstasegError } from '../../runtime/errors.js';
 import { classList } from '../coco-classes.js';
-import { oneOf } from './check-config.js';
+import { number, object, optional, text, texts, type OptionChecks } from '../../runtime/options.js';
+import { oneOf, refuseProblem } from './check-config.js';
 import {
   type Detectron2AnchorConfig,
   type Detectron2BackboneConfig,
@@ -10,12 +11,14 @@ import {
   type Detectron2MaskConfig,
   type Detectron2RoiAlignConfig,
   type Detectron2RpnConfig,
+  detectron2Fields,
   findDetectron2Problem,
 } from './detectron2-config.js';
 import {
   type AnchorConfig,
   type BoxConfig,
   findMaskRcnnProblem,
+  maskRcnnFields,
   type ImageConfig,
   type MaskConfig,
   type MaskRcnnConfig,
@@ -29,6 +32,7 @@ import {
   type YolactDetectConfig,
   type YolactImageConfig,
   type YolactMaskConfig,
+  yolactFields,
   yolactPreset,
 } from './yolact-config.js';
 
@@ -80,6 +84,21 @@ export interface ConfigOverrides {
   readonly mask?: AnyChanges<MaskConfig, Omit<YolactMaskConfig, 'rescore'>, Detectron2MaskConfig> | undefined;
 }
 
+/** Checks of {@link ConfigOverrides}; the fields of the sections are checked with the configuration that they go into. */
+export const CONFIG_OPTIONS = {
+  model: optional(text),
+  classNames: optional(texts),
+  batchNormEpsilon: optional(number(0, Number.MAX_VALUE)),
+  image: optional(object),
+  backbone: optional(object),
+  anchors: optional(object),
+  rpn: optional(object),
+  roiAlign: optional(object),
+  box: optional(object),
+  detect: optional(object),
+  mask: optional(object),
+} satisfies OptionChecks<ConfigOverrides>;
+
 const SECTIONS = ['image', 'backbone', 'anchors', 'rpn', 'roiAlign', 'box', 'detect', 'mask'] as const;
 
 type SectionChanges = Pick<ConfigOverrides, (typeof SECTIONS)[number]>;
@@ -111,7 +130,7 @@ const backgroundOf = ({ family }: ModelConfig): 'first' | 'last' => (family === 
 
 /** The names of a model's classes, in their order, without the background. */
 export function objectNames(config: ModelConfig): readonly string[] {
-  return backgroundOf(config) === 'last' ? config.classNames.slice(0, -1) : config.classNames.slice(1);
+  return backgroundOf(requireConfig(config)) === 'last' ? config.classNames.slice(0, -1) : config.classNames.slice(1);
 }
 
 function changeSections<Config extends ModelConfig>(config: Config, changes: SectionChanges): Config {
@@ -135,7 +154,7 @@ const METADATA_VERSION = 1;
 
 /** The configuration as entries for the metadata of a safetensors file. */
 export function configToMetadata(config: ModelConfig): Record<string, string> {
-  return { [METADATA_KEY]: JSON.stringify({ version: METADATA_VERSION, config }) };
+  return { [METADATA_KEY]: JSON.stringify({ version: METADATA_VERSION, config: requireConfig(config) }) };
 }
 
 /**
@@ -164,11 +183,21 @@ export function configFromMetadata(metadata: Readonly<Record<string, string>>): 
 }
 
 const FAMILIES = { torchvision: findMaskRcnnProblem, yolact: findYolactProblem, detectron2: findDetectron2Problem };
+const FIELDS = { torchvision: maskRcnnFields, yolact: yolactFields, detectron2: detectron2Fields };
 const knownFamily = oneOf(...Object.keys(FAMILIES));
+
+/** ERR_ARGUMENT for what does not have the form of a configuration. */
+function requireConfig(config: ModelConfig): ModelConfig {
+  refuseProblem(familyProblem(config) ?? FIELDS[config.family](config, 'config'));
+  return config;
+}
 
 /** Says why a value is not the configuration of any family, or nothing. */
 function findProblem(value: unknown): string | undefined {
+  return familyProblem(value) ?? FAMILIES[(value as ModelConfig).family](value);
+}
+
+function familyProblem(value: unknown): string | undefined {
   if (typeof value !== 'object' || value === null) return 'expected an object for config';
-  const { family } = value as { family?: unknown };
-  return knownFamily(family, 'config.family') ?? FAMILIES[family as keyof typeof FAMILIES](value);
+  return knownFamily((value as { family?: unknown }).family, 'config.family');
 }

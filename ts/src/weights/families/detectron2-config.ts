@@ -124,7 +124,8 @@ const LEVELS = STAGES + 1;
 
 const coding = { coderWeights: list(positive, 4), coderClamp: positive };
 
-const configFields = fields({
+/** The form of the configuration; what its fields say together is not looked at. */
+export const detectron2Fields = fields({
   family: oneOf('detectron2'),
   ...classFields,
   image: fields({
@@ -177,7 +178,7 @@ const configFields = fields({
 
 /** Says why a value is not the configuration of detectron2's Mask R-CNN, or nothing. */
 export function findDetectron2Problem(value: unknown): string | undefined {
-  const problem = configFields(value, 'config') ?? findClassProblem(value as Detectron2Config);
+  const problem = detectron2Fields(value, 'config') ?? findClassProblem(value as Detectron2Config);
   if (problem !== undefined) return problem;
   const { image, anchors, backbone } = value as Detectron2Config;
   if (image.minSize > image.maxSize) return `minSize ${image.minSize} is above maxSize ${image.maxSize}`;

@@ -1,8 +1,9 @@
 import { InstasegError } from '../../runtime/errors.js';
 import { classList } from '../coco-classes.js';
-import { CHANNELS } from './check-config.js';
+import { CHANNELS, refuseProblem } from './check-config.js';
 import { isTrainingCounter } from './check-weights.js';
 import { type ConfigOverrides, configFromMetadata, type Detectron2Config, overrideConfig } from './config.js';
+import { detectron2Fields } from './detectron2-config.js';
 import { canonicalDetectron2Names } from './detectron2-names.js';
 import { countNames, renamed, type Shapes, size, TensorList } from './shapes.js';
 
@@ -184,6 +185,7 @@ function modelName(blocks: readonly number[], groups: number, width: number): st
  * looks its weights up under these names.
  */
 export function detectron2Tensors(config: Detectron2Config): Map<string, number[]> {
+  refuseProblem(detectron2Fields(config, 'config'));
   const list = new TensorList();
   const { backbone, fpn, roiAlign, box, mask, numClasses, anchors } = config;
   const { channels } = fpn;

@@ -165,7 +165,8 @@ const coding = { coderWeights: list(positive, 4), coderClamp: positive };
 const fcHead = fields({ kind: oneOf('fc'), fcs: list(count) });
 const convHead = fields({ kind: oneOf('conv+fc'), convs: list(count), fcs: list(count) });
 
-const configFields = fields({
+/** The form of the configuration; what its fields say together is not looked at. */
+export const maskRcnnFields = fields({
   family: oneOf('torchvision'),
   ...classFields,
   image: fields({
@@ -223,7 +224,7 @@ const configFields = fields({
 
 /** Says why a value is not the configuration of a Mask R-CNN, or nothing. */
 export function findMaskRcnnProblem(value: unknown): string | undefined {
-  const problem = configFields(value, 'config') ?? findClassProblem(value as MaskRcnnConfig);
+  const problem = maskRcnnFields(value, 'config') ?? findClassProblem(value as MaskRcnnConfig);
   if (problem !== undefined) return problem;
   const { image, anchors } = value as MaskRcnnConfig;
   if (image.minSize > image.maxSize) return `minSize ${image.minSize} is above maxSize ${image.maxSize}`;

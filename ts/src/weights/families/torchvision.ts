@@ -1,5 +1,6 @@
 import { InstasegError } from '../../runtime/errors.js';
 import { classList } from '../coco-classes.js';
+import { refuseProblem } from './check-config.js';
 import { isTrainingCounter } from './check-weights.js';
 import {
   type BoxConfig,
@@ -8,6 +9,7 @@ import {
   type MaskRcnnConfig,
   overrideConfig,
 } from './config.js';
+import { maskRcnnFields } from './mask-rcnn-config.js';
 import { canonicalNames } from './names.js';
 import { countNames, renamed, type Shapes, size, TensorList } from './shapes.js';
 
@@ -199,6 +201,7 @@ function modelName(blocks: readonly number[], v2: boolean): string {
  * `num_batches_tracked` counters. A forward pass looks its weights up under these names.
  */
 export function torchvisionTensors(config: MaskRcnnConfig): Map<string, number[]> {
+  refuseProblem(maskRcnnFields(config, 'config'));
   const list = new TensorList();
   const { backbone, fpn, rpn, roiAlign, box, mask, numClasses, anchors } = config;
 

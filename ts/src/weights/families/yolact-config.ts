@@ -208,7 +208,8 @@ const kindOf = (value: unknown): unknown => (value as { kind?: unknown } | null)
 /** Like `list(count)`, but it may be empty. */
 const widths: Check = (value, at) => (Array.isArray(value) && value.length === 0 ? undefined : list(count)(value, at));
 
-const configFields = fields({
+/** The form of the configuration; what its fields say together is not looked at. */
+export const yolactFields = fields({
   family: oneOf('yolact'),
   ...classFields,
   image: fields({
@@ -271,7 +272,7 @@ const configFields = fields({
 
 /** Says why a value is not the configuration of a YOLACT, or nothing. */
 export function findYolactProblem(value: unknown): string | undefined {
-  const problem = configFields(value, 'config') ?? findClassProblem(value as YolactConfig);
+  const problem = yolactFields(value, 'config') ?? findClassProblem(value as YolactConfig);
   if (problem !== undefined) return problem;
   const { backbone, fpn, protonet, head, mask } = value as YolactConfig;
   const { selected, blocks } = backbone;

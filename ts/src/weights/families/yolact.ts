@@ -1,5 +1,6 @@
 import { InstasegError } from '../../runtime/errors.js';
 import { classList } from '../coco-classes.js';
+import { refuseProblem } from './check-config.js';
 import {
   type ConfigOverrides,
   configFromMetadata,
@@ -12,7 +13,7 @@ import {
 } from './config.js';
 import { canonicalNames } from './names.js';
 import { countNames, renamed, type Shapes, size, TensorList } from './shapes.js';
-import { BASE_SCALES, BASE_SIZE, PRESETS } from './yolact-config.js';
+import { BASE_SCALES, BASE_SIZE, yolactFields, PRESETS } from './yolact-config.js';
 
 // YOLACT and YOLACT++ as dbolya/yolact has them: yolact_resnet50, yolact_base, yolact_im700, yolact_darknet53,
 // yolact_plus_resnet50, yolact_plus_base, and what is built of the same parts. Shapes below are PyTorch's.
@@ -275,6 +276,7 @@ function modelName(backbone: YolactConfig['backbone'], anchorsPerCell: number, r
  * `num_batches_tracked` counters. A forward pass looks its weights up under these names.
  */
 export function yolactTensors(config: YolactConfig): Map<string, number[]> {
+  refuseProblem(yolactFields(config, 'config'));
   const list = new TensorList();
   const { backbone, fpn, protonet, head, mask, numClasses } = config;
   if (backbone.kind === 'resnet') listResNet(list, backbone);

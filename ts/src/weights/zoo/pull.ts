@@ -2,6 +2,16 @@
 import { mkdir, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { InstasegError } from '../../runtime/errors.js';
+import {
+  abortSignal,
+  callback,
+  flag,
+  optional,
+  readOptions,
+  text,
+  unchecked,
+  type OptionChecks,
+} from '../../runtime/options.js';
 import { invalid, requireInteger, requireSignal } from '../../runtime/validate.js';
 import { isErrno } from '../source-file.js';
 import { cachedFile, cacheDirectory, publishedName } from './cache.js';
@@ -58,6 +68,21 @@ export interface PulledWeights {
   readonly downloaded: boolean;
 }
 
+/** Checks of {@link ZooOptions}; folder and address are checked where they are used. */
+export const ZOO_OPTIONS = {
+  cacheDir: unchecked,
+  offline: optional(flag),
+  mirror: optional(text),
+} satisfies OptionChecks<ZooOptions>;
+
+const OPTIONS = {
+  ...ZOO_OPTIONS,
+  timeout: unchecked,
+  retries: unchecked,
+  signal: abortSignal,
+  onProgress: optional(callback<[PullProgress]>),
+} satisfies OptionChecks<PullOptions>;
+
 /** For tests. */
 export interface PullTimes {
   readonly retryDelay?: number;
@@ -76,6 +101,7 @@ export interface PullTimes {
  * another file), ERR_FILE (the cache cannot be written), or the signal's reason.
  */
 export async function pullWeights(name: string, options: PullOptions = {}): Promise<PulledWeights> {
+  readOptions('pullWeights', options, OPTIONS);
   return pullModel(requireZooModel(name), options, { check: true });
 }
 
@@ -111,9 +137,6 @@ interface Settings {
 
 function settingsOf(model: ZooModel, options: PullOptions): Settings {
   const { INSTASEG_OFFLINE: offline = '', INSTASEG_MIRROR: mirror = '' } = process.env;
-  if (options.offline !== undefined && typeof options.offline !== 'boolean') {
-    throw invalid('offline', 'a boolean', options.offline);
-  }
   return {
     path: cachedFile(cacheDirectory(options.cacheDir), model),
     url: addressOf(model, options.mirror ?? mirror),
