@@ -330,5 +330,20 @@ test('models', async (t) => {
     'overlay.toBuffer': [async (format) => result.overlay().toBuffer(format as never), ['png']],
     'overlay.toFile': [async (path) => result.overlay().toFile(path as never), [join(folder, 'x.png')]],
   });
+  const refused = async (call: () => unknown, message: RegExp): Promise<void> => {
+    const error = await t.throwsAsync(async () => await call(), { instanceOf: InstasegError });
+    t.is(error.code, 'ERR_ARGUMENT');
+    t.regex(error.message, message);
+  };
+  const typo = { scoreTreshold: 0.5 } as object;
+  await refused(() => model.segment(image as never, typo), /^segment has no option "scoreTreshold"; there are scoreTh/);
+  await refused(() => model.segment([image as never], typo), /^segment\(\[\.\.\.\]\) has no option "scoreTreshold"/);
+  await refused(() => all([image], typo), /^stream has no option "scoreTreshold"/);
+  await refused(() => model.checkOptions(typo), /^segment has no option "scoreTreshold"/);
+  await refused(() => result.overlay({ colorBy: 'foo' as never }).toBuffer(), /^colorBy must be one of "instance", "c/);
   await model.dispose();
+  const loaded = (options: object): Promise<unknown> => instaseg.load('maskrcnn_demo', options);
+  await refused(() => loaded({ precison: 'f16' }), /^load has no option "precison"; there are /);
+  await refused(() => loaded({ image: 5 }), /^image must be an object; received 5$/);
+  await refused(() => loaded({ image: { antialias: true } }), /antialias/);
 });

@@ -18,6 +18,8 @@ export const fromZero = expect('a number from 0', (value) => isNumber(value) && 
 export const fraction = expect('a number from 0 to 1', (value) => isNumber(value) && value >= 0 && value <= 1);
 export const finite = expect('a number', isNumber);
 export const text = expect('a string', (value) => typeof value === 'string');
+/** What no network of the family does: the field says so. */
+export const never = expect('false', (value) => value === false);
 export const flag = expect('true or false', (value) => typeof value === 'boolean');
 export const oneOf = (...values: readonly string[]): Check =>
   expect(values.map((value) => `'${value}'`).join(' or '), (value) => values.includes(value as string));

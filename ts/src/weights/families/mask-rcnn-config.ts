@@ -10,6 +10,7 @@ import {
   fromZero,
   id,
   list,
+  never,
   oneOf,
   positive,
 } from './check-config.js';
@@ -32,7 +33,7 @@ export interface ImageConfig {
   /** Zeros are added at the right and the bottom up to a multiple of this. */
   readonly sizeDivisor: number;
   readonly resizeRounding: 'floor';
-  readonly antialias: boolean;
+  readonly antialias: false;
 }
 
 /** A ResNet of bottleneck blocks; one entry a stage (C2 to C5) in each list. */
@@ -179,7 +180,7 @@ export const maskRcnnFields = fields({
     maxSize: count,
     sizeDivisor: count,
     resizeRounding: oneOf('floor'),
-    antialias: flag,
+    antialias: never,
   }),
   backbone: fields({
     blocks: list(count, STAGES),

@@ -12,6 +12,7 @@ import {
   fromZero,
   id,
   list,
+  never,
   oneOf,
   positive,
 } from './check-config.js';
@@ -34,7 +35,7 @@ export interface YolactImageConfig {
   readonly normalizeBeforeResize: boolean;
   /** Both sides are resized to this, whatever the aspect ratio. In pixels. */
   readonly size: number;
-  readonly antialias: boolean;
+  readonly antialias: false;
 }
 
 /** A ResNet; one entry a stage (C2 to C5) in each list. */
@@ -220,7 +221,7 @@ export const yolactFields = fields({
     std: list(positive, CHANNELS),
     normalizeBeforeResize: flag,
     size: count,
-    antialias: flag,
+    antialias: never,
   }),
   backbone: (value, at) => (kindOf(value) === 'darknet' ? darknet : resnet)(value, at),
   batchNorm: fields({ kind: oneOf('frozen', 'batch'), epsilon: fromZero }),
@@ -248,7 +249,7 @@ export const yolactFields = fields({
     scales: list(list(positive)),
     ratios: list(positive),
     square: flag,
-    preapplySqrt: expect('false', (value) => value === false),
+    preapplySqrt: never,
   }),
   detect: fields({
     variances: list(positive, 2),
