@@ -1,6 +1,6 @@
 // `npm run lint:docs`: what the pages say is compared with the sources, so that neither goes on without the other.
 //
-//   - docs/api is what typedoc makes of the docstrings today, and every public export has one
+//   - docs/api is what typedoc makes of the docstrings today, and every public export has one; errors are behind @throws
 //   - links between pages lead somewhere
 //   - docs/errors.md has an entry for every error code, docs/devices.md a row for every environment variable,
 //     docs/kernels.md a row for every op; and nothing else
@@ -54,6 +54,9 @@ function checkReference() {
         .map((name) => `${name}\n${readFileSync(join(folder, name), 'utf8')}`)
         .join('');
     const committed = join(root, 'docs/api');
+    for (const [line] of pages(out).matchAll(/^(?!.*InstasegError).*\b(?:throws|rejects with) .*ERR_.*$/gim)) {
+      problems.push(`docstrings: errors belong behind @throws: ${line.trim()}`);
+    }
     if (!existsSync(committed) || pages(out) !== pages(committed)) {
       problems.push('docs/api is not what the docstrings say: run "npm run docs:api" and commit it');
     }

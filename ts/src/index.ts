@@ -75,6 +75,7 @@ export { objectNames } from './weights/families/config.js';
 // Published checkpoints.
 export {
   pullWeights,
+  type DownloadOptions,
   type PulledWeights,
   type PullOptions,
   type PullProgress,

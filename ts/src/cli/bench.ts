@@ -1,6 +1,6 @@
 /** instaseg bench: how fast single ops and whole networks are here, checked before they are timed. */
 import { writeFile } from 'node:fs/promises';
-import { Option, type Command } from 'commander';
+import type { Command } from 'commander';
 import type { OpPrecision } from '../bench/check.js';
 import type { ReportComparison } from '../bench/compare.js';
 import type { BenchReport } from '../bench/report.js';
@@ -8,7 +8,7 @@ import type { Table } from '../bench/tables.js';
 import { InstasegError, type DeviceName, type DeviceOptions } from '../index.js';
 import { downloadProgress } from './download-progress.js';
 import { EXIT, step, usageError, type ExitCode } from './exit.js';
-import { deviceOption, fromZero, integer, isaOption, threadsOption } from './options.js';
+import { deviceOption, fromZero, integer, isaOption, precisionOption, threadsOption } from './options.js';
 import type { AddCommand, Context } from './program.js';
 import { formatTable } from './terminal.js';
 
@@ -60,11 +60,7 @@ const common = (command: Command): Command =>
     .addOption(deviceOption())
     .addOption(threadsOption())
     .addOption(isaOption())
-    .addOption(
-      new Option('--precision <name>', 'arithmetic of feature maps; other than f32 on CUDA devices')
-        .choices(['f32', 'tf32', 'f16', 'bf16'])
-        .default('f32'),
-    )
+    .addOption(precisionOption())
     .option('--samples <n>', 'timed runs of each figure, unless the seconds are over first', integer(1, 1_000_000), 100)
     .option('--seconds <s>', 'time for each figure, and the most for warming up', fromZero, 1)
     .option('--json <out.json>', 'write the report; - for stdout, instead of the table')

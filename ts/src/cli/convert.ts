@@ -2,12 +2,13 @@
 import { resolve } from 'node:path';
 import { Option } from 'commander';
 import { convertCheckpoint, objectNames } from '../index.js';
+import { downloadProgress } from './download-progress.js';
 import { EXIT, step, usageError } from './exit.js';
-import { classNamesOption, fromZero, modelOption } from './options.js';
+import { addZooOptions, classNamesOption, fromZero, modelOption, zooOptions, type ZooFlags } from './options.js';
 import type { AddCommand } from './program.js';
 import { formatBytes, formatTable, printable } from './terminal.js';
 
-interface ConvertFlags {
+interface ConvertFlags extends ZooFlags {
   readonly output: string;
   readonly classNames?: string[];
   readonly batchNormEpsilon?: number;
@@ -16,14 +17,15 @@ interface ConvertFlags {
 }
 
 export const addConvertCommand: AddCommand = (program, { terminal, signal }, done) => {
-  program
+  const command = program
     .command('convert')
     .summary('convert a checkpoint to safetensors')
     .description(
       'Convert a checkpoint (torchvision, detectron2 or YOLACT; PyTorch .pth of any age, .pkl, safetensors) into ' +
         "safetensors with the model's whole configuration",
     )
-    .argument('<in>', 'checkpoint; nothing in it is executed')
+    .argument('<in>', 'checkpoint, in which nothing is executed, or the name of a model ("pull --list")');
+  addZooOptions(command)
     .requiredOption('-o, --output <out.safetensors>', 'file to write')
     .addOption(classNamesOption())
     .addOption(modelOption())
@@ -39,8 +41,9 @@ export const addConvertCommand: AddCommand = (program, { terminal, signal }, don
     )
     .option('--verbose', 'show the stack of errors')
     .option('--quiet', 'print errors only')
-    .action(async (input: string, { output, classNames, batchNormEpsilon, model, dtype }: ConvertFlags) => {
+    .action(async (input: string, { output, classNames, batchNormEpsilon, model, dtype, ...flags }: ConvertFlags) => {
       if (resolve(input) === resolve(output)) throw usageError(`--output is the checkpoint itself: ${output}`);
+      const download = downloadProgress(terminal);
       let progress: ReturnType<typeof terminal.progress> | undefined;
       try {
         const converting = convertCheckpoint(input, output, {
@@ -49,7 +52,10 @@ export const addConvertCommand: AddCommand = (program, { terminal, signal }, don
           model,
           dtype,
           signal,
+          ...zooOptions(flags),
+          onDownload: download.report,
           onProgress: ({ bytesDone, bytesTotal }) => {
+            download.stop();
             progress ??= terminal.progress(bytesTotal, 'converting {bar} {value} / {total}', formatBytes);
             progress.update(bytesDone);
           },
@@ -67,6 +73,7 @@ export const addConvertCommand: AddCommand = (program, { terminal, signal }, don
         terminal.print(formatTable(rows));
         done(EXIT.ok);
       } finally {
+        download.stop();
         progress?.stop();
       }
     });

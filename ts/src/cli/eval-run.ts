@@ -7,22 +7,20 @@ import {
   type CocoImage,
   type CocoResult,
   type InstanceSegmenter,
-  type DeviceOptions,
   type ErrorCode,
-  type LoadOptions,
   type SegmentationResult,
   type SegmentOptions,
 } from '../index.js';
 import { CommandFailure, EXIT, step, type ExitCode } from './exit.js';
 import { openJson } from './json-output.js';
+import type { ModelFlags } from './options.js';
 import { keyOf, openPartialResults, type PartialResults } from './partial-results.js';
 import type { Context } from './program.js';
 
 /** The flags that say how the model is run. */
 export interface RunFlags
   extends
-    Pick<LoadOptions, 'device' | 'classNames' | 'model'>,
-    Pick<DeviceOptions, 'threads' | 'isa'>,
+    ModelFlags,
     Pick<
       SegmentOptions,
       'scoreThreshold' | 'nmsThreshold' | 'maskThreshold' | 'maxDetections' | 'minSize' | 'maxSize' | 'nms'
@@ -127,14 +125,17 @@ function requireSize(image: CocoImage, { width, height }: SegmentationResult): v
 }
 
 /** Kept results belong to a model, a data set and options; not to the number of images, threads or the device. */
-async function keyOfRun({ weights, annotations, classNames, model }: DatasetRun, options: object): Promise<string> {
+async function keyOfRun(
+  { weights, annotations, classNames, model, precision }: DatasetRun,
+  options: object,
+): Promise<string> {
   // A model that goes by its name is no file of the caller's.
   const size = async (path: string): Promise<number | undefined> => (await stat(path).catch(() => undefined))?.size;
   const file = async (path: string): Promise<object> => ({ name: basename(path), size: await size(path) });
   return keyOf({
     weights: await file(weights),
     annotations: await file(annotations),
-    options: { ...options, classNames, model },
+    options: { ...options, classNames, model, precision },
   });
 }
 

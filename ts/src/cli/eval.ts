@@ -13,7 +13,7 @@ import { formatCategories, formatStats, writeReport } from './eval-report.js';
 import { firstImages, runOverDataset, type RunFlags } from './eval-run.js';
 import { EXIT, step, usageError, type ExitCode } from './exit.js';
 import { loadModel } from './load-model.js';
-import { classNamesOption, deviceOption, fraction, integer, isaOption, modelOption, threadsOption } from './options.js';
+import { addModelOptions, fraction, integer } from './options.js';
 import type { AddCommand, Context } from './program.js';
 import { printable } from './terminal.js';
 
@@ -49,13 +49,17 @@ const MODEL_ONLY = ['images', 'weights', 'saveResults', 'scoreThreshold', 'nmsTh
   'nms',
   'classNames',
   'model',
+  'precision',
   'threads',
   'isa',
+  'cacheDir',
+  'offline',
+  'mirror',
   'ignoreOrientation',
 ]);
 
 export const addEvalCommand: AddCommand = (program, context, done) => {
-  program
+  const command = program
     .command('eval')
     .summary("measure detections by COCO's average precision")
     .description("Measure detections by COCO's average precision: of a results file, or of a model run over images")
@@ -71,10 +75,8 @@ export const addEvalCommand: AddCommand = (program, context, done) => {
     .option('--pycocotools-fields', 'read results with both boxes and masks as pycocotools does (see below)')
     .option('--per-class', 'print a table of the categories too')
     .option('--json <out.json>', 'write the figures, those of each category too; - for stdout, instead of the tables')
-    .option('--save-results <dt.json>', "write the model's detections as COCO results")
-    .addOption(deviceOption())
-    .addOption(threadsOption())
-    .addOption(isaOption())
+    .option('--save-results <dt.json>', "write the model's detections as COCO results");
+  addModelOptions(command)
     .option('--score-threshold <x>', "as in segment; by default the model family's own, made for measuring", fraction)
     .option('--nms-threshold <x>', 'as in segment', fraction)
     .option('--mask-threshold <x>', 'as in segment', fraction)
@@ -83,8 +85,6 @@ export const addEvalCommand: AddCommand = (program, context, done) => {
     .option('--max-size <n>', 'as in segment', integer(1, 16_384))
     .addOption(new Option('--nms <kind>', 'as in segment').choices(['fast', 'cross-class', 'traditional']))
     .option('--ignore-orientation', 'use images as they are stored, without their EXIF orientation')
-    .addOption(classNamesOption())
-    .addOption(modelOption())
     .option('--verbose', "show the model and its device, and errors' stacks")
     .option('--quiet', 'print errors only')
     .addHelpText('after', HELP)
@@ -149,20 +149,14 @@ async function detections(
   source: Source,
   dataset: CocoDataset,
   flags: EvalFlags,
-  { terminal, signal }: Context,
+  context: Context,
 ): Promise<Detections> {
   if ('results' in source) {
     return { results: await step(EXIT.failed, loadCocoResults(source.results)), failed: [] };
   }
-  const { device, threads, isa, classNames, model: name } = flags;
-  const options = { device, threads, isa, classNames, model: name, signal };
-  const model = await loadModel(source.weights, options, terminal);
+  const model = await loadModel(source.weights, flags, context);
   try {
-    const { config, deviceInfo } = model;
-    terminal.detail(`model   ${config.model} (${config.family}), ${config.numClasses - 1} classes`);
-    terminal.detail(`device  ${deviceInfo.name}, ${deviceInfo.threads} threads, ${deviceInfo.isa}`);
-    if (deviceInfo.fallbackReason !== undefined) terminal.detail(`        not CUDA: ${deviceInfo.fallbackReason}`);
-    return await runOverDataset(model, dataset, { ...source, ...flags, weights: source.weights }, { terminal, signal });
+    return await runOverDataset(model, dataset, { ...source, ...flags, weights: source.weights }, context);
   } finally {
     await model.dispose();
   }

@@ -1,7 +1,7 @@
 /** Parsers of option values: each says what it expects; commander adds the option's name. */
 import { existsSync, readFileSync } from 'node:fs';
-import { InvalidArgumentError, Option } from 'commander';
-import type { DeviceName } from '../index.js';
+import { InvalidArgumentError, Option, type Command } from 'commander';
+import { cacheDirectory, type DeviceName, type LoadOptions, type ZooOptions } from '../index.js';
 
 function parseNumber(text: string): number {
   // Number() takes '' and '0x10' too.
@@ -44,6 +44,11 @@ export const threadsOption = (): Option =>
 
 export const isaOption = (): Option =>
   new Option('--isa <name>', 'highest CPU instruction set to use').choices(['baseline', 'avx2', 'avx512']);
+
+export const precisionOption = (): Option =>
+  new Option('--precision <name>', 'arithmetic of feature maps; other than f32 on CUDA devices')
+    .choices(['f32', 'tf32', 'f16', 'bf16'])
+    .default('f32');
 
 export const modelOption = (): Option =>
   new Option('--model <name>', 'what the weights are, where names and shapes do not tell: yolact_im700, yolact_im400');
@@ -88,3 +93,30 @@ function parseJson(text: string): unknown {
     return undefined;
   }
 }
+
+/** Flags of commands that take the name of a published model: where its file comes from. */
+export type ZooFlags = Pick<ZooOptions, 'cacheDir' | 'offline' | 'mirror'>;
+
+export const addZooOptions = (command: Command): Command =>
+  command
+    .option('--cache-dir <folder>', `folder of downloaded files (now ${cacheDirectory()})`)
+    .option('--offline', 'never use the network: what is not there is an error')
+    .option('--mirror <url>', 'address of a copy of a cache folder, to download from instead');
+
+/** Of flags among others, what says where published files come from. */
+export const zooOptions = ({ cacheDir, offline, mirror }: ZooFlags): ZooFlags => ({ cacheDir, offline, mirror });
+
+/** Flags of commands that load a model. */
+export interface ModelFlags
+  extends ZooFlags, Pick<LoadOptions, 'device' | 'precision' | 'threads' | 'isa' | 'classNames' | 'model'> {}
+
+export const addModelOptions = (command: Command): Command =>
+  addZooOptions(
+    command
+      .addOption(deviceOption())
+      .addOption(precisionOption())
+      .addOption(threadsOption())
+      .addOption(isaOption())
+      .addOption(classNamesOption())
+      .addOption(modelOption()),
+  );

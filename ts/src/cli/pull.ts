@@ -1,12 +1,12 @@
 /** instaseg pull: published checkpoints into the cache. */
-import { cacheDirectory, listZoo, pullWeights, type PullOptions } from '../index.js';
+import { listZoo, pullWeights, type PullOptions } from '../index.js';
 import { downloadProgress } from './download-progress.js';
 import { EXIT, step, usageError } from './exit.js';
-import { integer } from './options.js';
+import { addZooOptions, integer, zooOptions, type ZooFlags } from './options.js';
 import type { AddCommand, Context } from './program.js';
 import { formatTable } from './terminal.js';
 
-interface PullFlags extends Pick<PullOptions, 'cacheDir' | 'offline' | 'mirror' | 'retries'> {
+interface PullFlags extends ZooFlags, Pick<PullOptions, 'retries'> {
   readonly list?: boolean;
   readonly json?: boolean;
   /** Seconds. */
@@ -27,16 +27,14 @@ Environment:
 The models' files belong to their authors: --list says under which licences they are published.`;
 
 export const addPullCommand: AddCommand = (program, context, done) => {
-  program
+  const command = program
     .command('pull')
     .summary('download published weights')
     .description('Download published checkpoints into the cache, where every command finds them by name')
     .argument('[name...]', 'names of models, as --list shows them')
     .option('--list', 'list the models that there are')
-    .option('--json', 'with --list: as JSON')
-    .option('--cache-dir <folder>', `folder of the files (now ${cacheDirectory()})`)
-    .option('--offline', 'only check what is there')
-    .option('--mirror <url>', 'address of a copy of a cache folder, to download from instead')
+    .option('--json', 'with --list: as JSON');
+  addZooOptions(command)
     .option('--timeout <seconds>', 'longest wait for an answer, or for more of it; by default 30', integer(1, 86_400))
     .option('--retries <n>', 'failures in a row before it is given up; by default 5', integer(0, 1000))
     .option('--verbose', 'show the stack of errors')
@@ -51,14 +49,12 @@ export const addPullCommand: AddCommand = (program, context, done) => {
 
 async function pull(names: readonly string[], flags: PullFlags, { terminal, signal }: Context): Promise<void> {
   if (names.length === 0) throw usageError(`the name of a model is missing; there are\n${formatZoo()}`);
-  const { cacheDir, offline, mirror, retries, timeout } = flags;
+  const { retries, timeout } = flags;
   const progress = downloadProgress(terminal);
   try {
     for (const name of names) {
       const pulled = pullWeights(name, {
-        cacheDir,
-        offline,
-        mirror,
+        ...zooOptions(flags),
         retries,
         timeout: timeout === undefined ? undefined : timeout * 1000,
         signal,

@@ -1,25 +1,18 @@
 /** instaseg segment: images in; a table, COCO JSON and drawings out. */
 import { Option } from 'commander';
-import {
-  InstasegError,
-  type DeviceOptions,
-  type InstanceSegmenter,
-  type LoadOptions,
-  type SegmentOptions,
-} from '../index.js';
+import { InstasegError, type InstanceSegmenter, type SegmentOptions } from '../index.js';
 import { CommandFailure, EXIT, step, usageError, type ExitCode } from './exit.js';
 import { openJson, type JsonOutput } from './json-output.js';
 import { loadModel } from './load-model.js';
-import { classNamesOption, deviceOption, fraction, integer, isaOption, modelOption, threadsOption } from './options.js';
+import { addModelOptions, fraction, integer, type ModelFlags } from './options.js';
 import { overlayTargets } from './overlay-target.js';
 import type { AddCommand, Context } from './program.js';
-import { formatDuration, printable } from './terminal.js';
+import { printable } from './terminal.js';
 import { formatResult } from './result-table.js';
 
 interface SegmentFlags
   extends
-    Pick<LoadOptions, 'device' | 'classNames' | 'model'>,
-    Pick<DeviceOptions, 'threads' | 'isa'>,
+    ModelFlags,
     Pick<
       SegmentOptions,
       | 'scoreThreshold'
@@ -55,7 +48,7 @@ Files:
   --overlay names a file (.png, .jpg, .webp) for one image; for several it is a folder, which gets NAME.png for each.`;
 
 export const addSegmentCommand: AddCommand = (program, context, done) => {
-  program
+  const command = program
     .command('segment')
     .summary('find the objects in images')
     .description('Find the objects in images')
@@ -63,10 +56,8 @@ export const addSegmentCommand: AddCommand = (program, context, done) => {
     .option(
       '--weights <file|name>',
       'the model: safetensors, a PyTorch checkpoint (.pth, .pkl), or a name ("pull --list")',
-    )
-    .addOption(deviceOption())
-    .addOption(threadsOption())
-    .addOption(isaOption())
+    );
+  addModelOptions(command)
     .option('--score-threshold <x>', 'keep detections with a score above this, 0 to 1', fraction)
     .option('--nms-threshold <x>', 'drop the weaker of two detections that overlap more (IoU), 0 to 1', fraction)
     .option('--mask-threshold <x>', 'a pixel belongs to a mask above this probability, 0 to 1', fraction)
@@ -90,8 +81,6 @@ export const addSegmentCommand: AddCommand = (program, context, done) => {
       integer(1, 100_000),
     )
     .option('--post-nms-top-n <n>', 'Mask R-CNN: proposals after it', integer(1, 100_000))
-    .addOption(classNamesOption())
-    .addOption(modelOption())
     .option('--json <out.json>', 'write COCO results; - for stdout, instead of the table')
     .option('--overlay <out.png>', 'draw the objects over the image; a folder for several images')
     .option('--verbose', "show device and times (images then run one at a time), and errors' stacks")
@@ -106,7 +95,7 @@ async function segment(images: readonly string[], flags: SegmentFlags, context: 
   const targets = flags.overlay === undefined ? undefined : overlayTargets(flags.overlay, images);
   const json = flags.json === undefined ? undefined : await step(EXIT.failed, openJson(flags.json, terminal));
   try {
-    const model = await openModel(weights, flags, context);
+    const model = await loadModel(weights, flags, context);
     try {
       checkSizes(flags, model);
       checkOptions(flags, model);
@@ -135,21 +124,6 @@ function requireWeights(weights: string | undefined): string {
     );
   }
   return weights;
-}
-
-async function openModel(
-  weights: string,
-  { device, threads, isa, classNames, model: name }: SegmentFlags,
-  { terminal, signal }: Context,
-): Promise<InstanceSegmenter> {
-  const started = performance.now();
-  const model = await loadModel(weights, { device, threads, isa, classNames, model: name, signal }, terminal);
-  const { config, deviceInfo } = model;
-  terminal.detail(`model   ${config.model} (${config.family}), ${config.numClasses - 1} classes`);
-  terminal.detail(`device  ${deviceInfo.name}, ${deviceInfo.threads} threads, ${deviceInfo.isa}`);
-  if (deviceInfo.fallbackReason !== undefined) terminal.detail(`        not CUDA: ${deviceInfo.fallbackReason}`);
-  terminal.detail(`loaded  in ${formatDuration(performance.now() - started)}`);
-  return model;
 }
 
 function checkSizes(flags: SegmentFlags, { config }: InstanceSegmenter): void {

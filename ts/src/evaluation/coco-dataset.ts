@@ -57,7 +57,10 @@ export async function loadCocoDataset(path: string | URL): Promise<CocoDataset> 
   return parseCocoDataset(await readJsonFile(file), file);
 }
 
-/** The same of an object, as JSON.parse gives it; `source` names it in errors. Throws ERR_ARGUMENT. */
+/**
+ * The same of an object, as JSON.parse gives it; `source` names it in errors.
+ * @throws InstasegError ERR_ARGUMENT
+ */
 export function parseCocoDataset(json: unknown, source = 'dataset'): CocoDataset {
   requireString('source', source);
   if (!isObject(json)) throw invalid(source, 'an object with images, annotations and categories', json);

@@ -39,9 +39,8 @@ const OPTIONS = { signal: abortSignal, applyOrientation: optional(flag) } satisf
  * converted through its profile, or a common one where it has none. Animations give their first frame. Files of floats
  * or 32-bit integers are refused: nothing says what their values mean. A sharp instance gives what its own options and
  * operations say, profiles included.
- *
- * Rejects with ERR_FILE (a file missing or unreadable), ERR_IMAGE (not an image, damaged, cut short, too large),
- * ERR_ARGUMENT (not an image input), or the reason of `signal`.
+ * @throws InstasegError ERR_FILE (a file missing or unreadable), ERR_IMAGE (not an image, damaged, cut short, too large),
+ *   ERR_ARGUMENT (not an image input); or the signal's reason
  */
 export async function decodeImage(input: ImageInput, options: DecodeOptions = {}): Promise<DecodedImage> {
   const { signal, applyOrientation = true } = readOptions('decodeImage', options, OPTIONS);

@@ -35,9 +35,15 @@ export type OverlayFormat = 'png' | 'jpeg' | 'webp';
 
 /** The image with its objects drawn over it. Nothing is drawn before one of the methods is called. */
 export interface Overlay {
-  /** Writes a .png, .jpg, .jpeg or .webp file. Rejects with ERR_ARGUMENT for other names, ERR_FILE when it cannot. */
+  /**
+   * Writes a .png, .jpg, .jpeg or .webp file.
+   * @throws InstasegError ERR_ARGUMENT for other names, and options of `overlay` that do not fit; ERR_FILE; ERR_IMAGE
+   */
   toFile(path: string): Promise<void>;
-  /** The encoded image. */
+  /**
+   * The encoded image.
+   * @throws InstasegError ERR_ARGUMENT; ERR_IMAGE for an image that the format cannot hold
+   */
   toBuffer(format?: OverlayFormat): Promise<Buffer>;
 }
 

@@ -6,8 +6,9 @@ export type Box = readonly [x: number, y: number, width: number, height: number]
 
 /**
  * Intersection over union of every detection with every ground truth mask, as pycocotools computes it: for a crowd the
- * denominator is the area of the detection alone. Returns dt.length rows of gt.length values.
- * Throws ERR_ARGUMENT when a mask is malformed or the sizes differ.
+ * denominator is the area of the detection alone.
+ * @returns dt.length rows of gt.length values
+ * @throws InstasegError ERR_ARGUMENT when a mask is malformed or the sizes differ
  */
 export function rleIou(dt: readonly RleInput[], gt: readonly RleInput[], isCrowd?: readonly boolean[]): Float64Array {
   const prepare = (input: RleInput) => {
@@ -28,7 +29,8 @@ export function rleIou(dt: readonly RleInput[], gt: readonly RleInput[], isCrowd
 
 /**
  * Intersection over union of every detected with every ground truth box; a crowd as in `rleIou`.
- * Returns dt.length rows of gt.length values.
+ * @returns dt.length rows of gt.length values
+ * @throws InstasegError ERR_ARGUMENT
  */
 export function boxIou(dt: readonly Box[], gt: readonly Box[], isCrowd?: readonly boolean[]): Float64Array {
   requireList('dt', dt).forEach((box, i) => requireBox(`dt[${i}]`, box));

@@ -34,7 +34,10 @@ export class Mask {
   readonly #words: Uint32Array;
   #area: number | undefined;
 
-  /** Takes the bits over without a copy. Throws ERR_ARGUMENT when they do not fit together. */
+  /**
+   * Takes the bits over without a copy.
+   * @throws InstasegError ERR_ARGUMENT when they do not fit together
+   */
   constructor(bits: MaskBits) {
     checkBits(bits);
     this.width = bits.imageWidth;
@@ -43,12 +46,18 @@ export class Mask {
     this.#words = bits.words;
   }
 
-  /** From any form of COCO RLE. Throws ERR_ARGUMENT when it is malformed. */
+  /**
+   * From any form of COCO RLE.
+   * @throws InstasegError ERR_ARGUMENT when it is malformed
+   */
   static fromRLE(rle: RleInput): Mask {
     return new Mask(decodeRle(rle));
   }
 
-  /** From a row-major bitmap of the whole image, in which everything but 0 is inside. */
+  /**
+   * From a row-major bitmap of the whole image, in which everything but 0 is inside.
+   * @throws InstasegError ERR_ARGUMENT when its size is not that of its data
+   */
   static fromBitmap(bitmap: { data: Uint8Array | Uint8ClampedArray; width: number; height: number }): Mask {
     const { data, width, height } = requireObject('bitmap', bitmap) as typeof bitmap;
     return new Mask(packBitmap(data, width, height));
@@ -105,8 +114,9 @@ export class Mask {
 
   /**
    * A PNG of the object: the colours of `image`, transparent outside the mask, cropped to the object unless
-   * `crop: false`. `image` is the one that the mask was found in. Rejects with ERR_ARGUMENT when the sizes differ, or
-   * when the mask is empty and there is nothing to crop to; with ERR_IMAGE or ERR_FILE when it cannot be decoded.
+   * `crop: false`. `image` is the one that the mask was found in.
+   * @throws InstasegError ERR_ARGUMENT when the sizes differ, or the mask is empty and there is nothing to crop to; ERR_IMAGE
+   *   or ERR_FILE when it cannot be decoded
    */
   async cutout(image: ImageInput, options: { crop?: boolean } = {}): Promise<Buffer> {
     const { crop = true } = readOptions('cutout', options, CROP_OPTIONS);

@@ -10,14 +10,18 @@ const SCALE = 5;
 
 /**
  * The union of polygons, each a flat list x0, y0, x1, y1 ... in pixels (COCO's `segmentation`). Parts outside the image
- * are cut off. Throws ERR_ARGUMENT for a list without polygons, or one that has fewer than three points.
+ * are cut off.
+ * @throws InstasegError ERR_ARGUMENT for a list without polygons, or one that has fewer than three points
  */
 export function rleFromPolygons(polygons: readonly ArrayLike<number>[], height: number, width: number): Rle {
   checkImageSize(width, height);
   return mergeRle(requireList('polygons', polygons).map((polygon) => rasterize(polygon, height, width)));
 }
 
-/** The mask of a box [x, y, width, height] in pixels, drawn as the polygon of its corners. */
+/**
+ * The mask of a box [x, y, width, height] in pixels, drawn as the polygon of its corners.
+ * @throws InstasegError ERR_ARGUMENT
+ */
 export function rleFromBox(box: readonly [number, number, number, number], height: number, width: number): Rle {
   if (!Array.isArray(box) || box.length !== 4 || !box.every(Number.isFinite))
     throw invalid('box', 'four finite numbers [x, y, width, height]', box);

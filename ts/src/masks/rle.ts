@@ -228,7 +228,10 @@ function malformed(why: string): InstasegError {
   return new InstasegError('ERR_ARGUMENT', `malformed compressed RLE counts: ${why}`);
 }
 
-/** The number of pixels in a mask. */
+/**
+ * The number of pixels in a mask.
+ * @throws InstasegError ERR_ARGUMENT when it is malformed
+ */
 export function rleArea(input: RleInput): number {
   return runArea(readRle(input));
 }
@@ -240,7 +243,10 @@ export function runArea({ counts }: RunLengths): number {
   return area;
 }
 
-/** The bounding box [x, y, width, height] of a mask in pixels; [0, 0, 0, 0] when it is empty. */
+/**
+ * The bounding box [x, y, width, height] of a mask in pixels; [0, 0, 0, 0] when it is empty.
+ * @throws InstasegError ERR_ARGUMENT when it is malformed
+ */
 export function rleToBbox(input: RleInput): [x: number, y: number, width: number, height: number] {
   const { x, y, width, height } = runBounds(readRle(input));
   return [x, y, width, height];
@@ -248,7 +254,10 @@ export function rleToBbox(input: RleInput): [x: number, y: number, width: number
 
 const MERGE_OPTIONS = { intersect: optional(flag) };
 
-/** The union of masks of one size or, with `intersect`, their intersection. Throws ERR_ARGUMENT for no masks. */
+/**
+ * The union of masks of one size or, with `intersect`, their intersection.
+ * @throws InstasegError ERR_ARGUMENT for no masks, masks of different sizes and what is malformed
+ */
 export function mergeRle(masks: readonly RleInput[], options: { intersect?: boolean } = {}): Rle {
   const { intersect = false } = readOptions('mergeRle', options, MERGE_OPTIONS);
   const [first, ...others] = requireList('masks', masks).map(readRle);

@@ -3,17 +3,16 @@ import { Device, type DeviceName, type DeviceOptions } from '../runtime/device.j
 import { loadSharp } from '../image/sharp.js';
 import { loadParameters } from '../nn/parameters.js';
 import { InstasegError } from '../runtime/errors.js';
-import { bundledWeights } from '../weights/bundled.js';
 import type { ConfigOverrides } from '../weights/families/config.js';
 import { loadCheckpoint } from '../weights/load.js';
-import type { PullProgress, ZooOptions } from '../weights/zoo/pull.js';
+import type { DownloadOptions } from '../weights/zoo/pull.js';
 import { resolveWeights } from '../weights/zoo/resolve.js';
 import { deviceOptions, requireLoadOptions } from './load-options.js';
 import type { Precision, SegmenterOptions } from './options.js';
 import { networkOf } from './registry.js';
 import { InstanceSegmenter } from './segmenter.js';
 
-export interface LoadOptions extends DeviceOptions, SegmenterOptions, ConfigOverrides, ZooOptions {
+export interface LoadOptions extends DeviceOptions, SegmenterOptions, ConfigOverrides, DownloadOptions {
   /** Where to run: a name, opened for this model alone, or a device that is shared and stays the caller's. */
   readonly device?: DeviceName | Device | undefined;
   /**
@@ -23,8 +22,6 @@ export interface LoadOptions extends DeviceOptions, SegmenterOptions, ConfigOver
   readonly precision?: Precision | undefined;
   /** Expected SHA-256 of the file, or its first 8 to 63 hex digits: another file is ERR_CHECKPOINT. */
   readonly sha256?: string | undefined;
-  /** Called while the weights are downloaded, which a model's name does where the cache does not have them. */
-  readonly onDownload?: ((progress: PullProgress) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -54,7 +51,7 @@ function requirePrecision(device: Device, precision: Precision): void {
 export async function load(source: string | URL, options: LoadOptions = {}): Promise<InstanceSegmenter> {
   const { signal, precision = 'f32' } = requireLoadOptions(options);
   signal?.throwIfAborted();
-  const file = await resolveWeights(bundledWeights(source), { ...options, onProgress: options.onDownload });
+  const file = await resolveWeights(source, { ...options, onProgress: options.onDownload });
   // Loading sharp blocks the event loop for a while: now, rather than in the first call of segment.
   await loadSharp();
   const checkpoint = await loadCheckpoint(file, { ...options, ...(signal && { signal }) });

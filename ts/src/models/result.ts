@@ -96,8 +96,9 @@ export class SegmentationResult {
   }
 
   /**
-   * The image with the objects drawn over it. Throws ERR_ARGUMENT for masks of another size (YOLACT's `maskResolution`).
-   * Drawing code is loaded, and runs, only when it is asked for pixels. */
+   * The image with the objects drawn over it. Drawing code is loaded, and runs, only when it is asked for pixels.
+   * @throws InstasegError ERR_ARGUMENT for masks of another size (YOLACT's `maskResolution`)
+   */
   overlay(options?: OverlayOptions): Overlay {
     const [image, instances] = [this.#image, this.instances];
     if (instances.some(({ mask }) => mask.width !== image.width || mask.height !== image.height)) {

@@ -140,6 +140,7 @@ export class InstanceSegmenter {
   /**
    * Results of a stream of images, in order. At most `maxInFlight` images are read ahead, so memory stays flat however
    * long the stream is. An image that fails ends the stream with its error.
+   * @throws InstasegError as `segment` does
    */
   async *stream(
     inputs: AsyncIterable<ImageInput> | Iterable<ImageInput>,

@@ -8,7 +8,7 @@ import type { DType } from './tensor.js';
 
 export type Attributes = Readonly<Record<string, number | boolean | string | readonly number[] | undefined>>;
 
-export type NativeData = Float32Array | Int32Array | Uint8Array | Uint16Array;
+export type NativeData = Float32Array | Int32Array | Uint8Array | Uint8ClampedArray | Uint16Array;
 
 export interface NativeTensor {
   readonly dtype: DType;

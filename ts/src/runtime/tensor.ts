@@ -65,7 +65,7 @@ export class Tensor<D extends NativeData = NativeData> implements NativeTensor {
 
   /**
    * Wraps a typed array without copying it; ops copy it when they run.
-   * @param data Float32Array (f32), Int32Array (i32), Uint8Array (u8), or Uint16Array with `dtype` f16 or bf16
+   * @param data Float32Array (f32), Int32Array (i32), Uint8Array or Uint8ClampedArray (u8), or Uint16Array with `dtype` f16 or bf16
    * @param shape sizes, their product being data.length; one dimension of data.length where it is left out
    * @throws InstasegError ERR_ARGUMENT, ERR_SHAPE
    */

@@ -4,7 +4,8 @@ import { join } from 'node:path';
 /** From dist/src/weights. */
 const FOLDER = join(__dirname, '..', '..', '..', 'models', 'demo');
 
-const BUNDLED = ['maskrcnn_demo', 'yolactplus_demo'];
+/** Their names. */
+export const BUNDLED: readonly string[] = ['maskrcnn_demo', 'yolactplus_demo'];
 
 /**
  * The file of a bundled model where `source` is the name of one, and otherwise `source`. Such a name is never looked up

@@ -4,6 +4,8 @@ import { OPEN_OPTIONS, type OpenCheckpointOptions } from './checkpoint.js';
 import { CONFIG_OPTIONS, type ConfigOverrides, configToMetadata, type ModelConfig } from './families/config.js';
 import { loadCheckpoint } from './load.js';
 import { writeSafetensors } from './safetensors.js';
+import { DOWNLOAD_OPTIONS, type DownloadOptions } from './zoo/pull.js';
+import { resolveWeights } from './zoo/resolve.js';
 import { byteLength } from './tensor-info.js';
 
 /** How far {@link convertCheckpoint} is. */
@@ -17,7 +19,7 @@ export interface ConvertProgress {
   readonly bytesTotal: number;
 }
 
-export interface ConvertOptions extends ConfigOverrides, OpenCheckpointOptions {
+export interface ConvertOptions extends ConfigOverrides, OpenCheckpointOptions, DownloadOptions {
   /** Element type of all tensors; by default each keeps its own. f16 and bf16 halve the file. */
   readonly dtype?: WeightDType | undefined;
   /** Called as the work goes on. */
@@ -27,6 +29,7 @@ export interface ConvertOptions extends ConfigOverrides, OpenCheckpointOptions {
 const OPTIONS = {
   ...CONFIG_OPTIONS,
   ...OPEN_OPTIONS,
+  ...DOWNLOAD_OPTIONS,
   dtype: optional(oneOf('f32', 'f16', 'bf16')),
   onProgress: optional(callback<[ConvertProgress]>),
 } satisfies OptionChecks<ConvertOptions>;
@@ -46,7 +49,8 @@ export interface ConvertResult {
  * its metadata. Element types stay as they are unless `dtype` is given; what only training needs (`num_batches_tracked`
  * counters, heads of auxiliary losses) is dropped, and what the counters say about the normalisation is recorded in the
  * configuration. The output appears only when it is complete.
- * @throws InstasegError ERR_FILE, ERR_CHECKPOINT, ERR_CHECKPOINT_UNSAFE about the files, ERR_WEIGHTS for weights of no known
+ * @param input its file, or the name of a model as for `load`
+ * @throws InstasegError ERR_FILE, ERR_DOWNLOAD, ERR_CHECKPOINT, ERR_CHECKPOINT_UNSAFE about the files, ERR_WEIGHTS for weights of no known
  *   model or a number that `dtype` cannot hold, ERR_UNSUPPORTED for a known but missing one, ERR_ARGUMENT for overrides that
  *   do not fit; or the signal's reason
  */
@@ -55,8 +59,9 @@ export async function convertCheckpoint(
   output: string | URL,
   options: ConvertOptions = {},
 ): Promise<ConvertResult> {
-  const { dtype, onProgress } = readOptions('convertCheckpoint', options, OPTIONS);
-  const { config, tensors, close } = await loadCheckpoint(input, options);
+  const { dtype, signal, onProgress, onDownload } = readOptions('convertCheckpoint', options, OPTIONS);
+  const file = await resolveWeights(input, { ...options, signal, onProgress: onDownload });
+  const { config, tensors, close } = await loadCheckpoint(file, options);
   try {
     const sources = [...tensors.values()].map(({ info, read }) =>
       dtype === undefined || dtype === info.dtype

@@ -10,6 +10,8 @@ import {
 } from './checkpoint.js';
 import type { ModelConfig } from './families/config.js';
 import { identify } from './load.js';
+import { DOWNLOAD_OPTIONS, type DownloadOptions } from './zoo/pull.js';
+import { resolveWeights } from './zoo/resolve.js';
 import { byteLength, checkpointError, DTYPE_NAMES } from './tensor-info.js';
 
 /**
@@ -46,22 +48,24 @@ export interface CheckpointReport {
 }
 
 /** Options of {@link inspectCheckpoint}. */
-export interface InspectOptions extends OpenCheckpointOptions {
+export interface InspectOptions extends OpenCheckpointOptions, DownloadOptions {
   /** Hash the data of every tensor. */
   readonly hash?: boolean | undefined;
 }
 
-const OPTIONS = { ...OPEN_OPTIONS, hash: optional(flag) } satisfies OptionChecks<InspectOptions>;
+const OPTIONS = { ...OPEN_OPTIONS, ...DOWNLOAD_OPTIONS, hash: optional(flag) } satisfies OptionChecks<InspectOptions>;
 
 /**
  * Says what a checkpoint of any readable format holds, whether it is a known model or not. All of it is checked: the
  * structure, the place of every tensor, and every checksum.
- * @throws InstasegError ERR_FILE, ERR_CHECKPOINT for a file that is damaged or something else, ERR_CHECKPOINT_UNSAFE; or the
+ * @param source its file, or the name of a model as for `load`
+ * @throws InstasegError ERR_ARGUMENT, ERR_DOWNLOAD, ERR_FILE, ERR_CHECKPOINT for a file that is damaged or something else, ERR_CHECKPOINT_UNSAFE; or the
  *   signal's reason
  */
-export async function inspectCheckpoint(path: string | URL, options: InspectOptions = {}): Promise<CheckpointReport> {
-  const { hash = false } = readOptions('inspectCheckpoint', options, OPTIONS);
-  await using checkpoint = await openCheckpoint(path, options);
+export async function inspectCheckpoint(source: string | URL, options: InspectOptions = {}): Promise<CheckpointReport> {
+  const { hash = false, signal, onDownload } = readOptions('inspectCheckpoint', options, OPTIONS);
+  const file = await resolveWeights(source, { ...options, signal, onProgress: onDownload });
+  await using checkpoint = await openCheckpoint(file, options);
   const { format, bytes } = checkpoint;
   const known = describeModel(checkpoint);
   if (hash) checkAmount(checkpoint);

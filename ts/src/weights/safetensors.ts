@@ -188,8 +188,8 @@ const OPTIONS = {
  * Writes a safetensors file and returns its size in bytes. The header lists the names in order; the data follow by
  * element size and name, so that each tensor lies at a multiple of its element size. The data are streamed, and the
  * file appears under its name only when it is complete: any failure leaves an older file of that name as it was.
- * Rejects with ERR_ARGUMENT (duplicate or reserved names, data of another length than the shape), ERR_FILE,
- * and whatever `read` throws.
+ * @throws InstasegError ERR_ARGUMENT (duplicate or reserved names, data of another length than the shape), ERR_FILE; what
+ *   `read` throws; or the signal's reason
  */
 export async function writeSafetensors(
   path: string | URL,

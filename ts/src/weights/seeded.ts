@@ -80,7 +80,10 @@ export interface SeededTensor extends TensorInfo {
   read(this: void): Iterable<Uint8Array>;
 }
 
-/** The seeded tensors of a whole model, from its names and shapes; each is computed only when it is asked for. */
+/**
+ * The seeded tensors of a whole model, from its names and shapes; each is computed only when it is asked for.
+ * @throws InstasegError ERR_ARGUMENT
+ */
 export function seededWeights(
   shapes: ReadonlyMap<string, readonly number[]>,
   seed: number,

@@ -82,3 +82,43 @@ test('what cannot be read exits with 3', async (t) => {
   t.is((await instaseg(['inspect'])).code, 2);
   t.is((await instaseg(['inspect', ''])).code, 2);
 });
+
+test('inspect and convert take the names of models, as the other commands do', async (t) => {
+  const inspected = await instaseg(['inspect', 'maskrcnn_demo', '--json']);
+  t.is(inspected.code, 0, inspected.stderr);
+  t.is((JSON.parse(inspected.stdout) as Report).family, 'torchvision');
+  const out = folder.path('demo.safetensors');
+  t.is((await instaseg(['convert', 'yolactplus_demo', '-o', out])).code, 0);
+  t.is((await instaseg(['inspect', out])).code, 0);
+
+  // The cache is empty, and nothing may be fetched.
+  const cache = folder.path('cache');
+  for (const command of [
+    ['inspect', 'maskrcnn_resnet50_fpn'],
+    ['convert', 'maskrcnn_resnet50_fpn', '-o', out],
+    ['segment', 'picture.png', '--weights', 'maskrcnn_resnet50_fpn'],
+  ]) {
+    const { code, stderr } = await instaseg([...command, '--offline', '--cache-dir', cache]);
+    t.is(code, 3, stderr);
+    t.true(stderr.includes(cache), stderr);
+    t.regex(stderr, /maskrcnn_resnet50_fpn is not in the cache .*, and downloads are switched off/);
+  }
+  const unknown = await instaseg(['inspect', 'maskrcnn_demos']);
+  t.is(unknown.code, 3);
+  t.regex(unknown.stderr, /maskrcnn_demos: no such file, and no model has this name. There are maskrcnn_demo, yolactp/);
+});
+
+test('a precision that the device does not have is refused', async (t) => {
+  const { code, stderr } = await instaseg([
+    'segment',
+    'x.png',
+    '--weights',
+    MODEL,
+    '--device',
+    'cpu',
+    '--precision',
+    'f16',
+  ]);
+  t.is(code, 3);
+  t.regex(stderr, /precision "f16" needs a CUDA device/);
+});

@@ -66,7 +66,7 @@ test('load downloads by name, with progress', async (t) => {
 test('load says what a word is not', async (t) => {
   const unknown = await t.throwsAsync(load('yolact_resnet5000'), { instanceOf: InstasegError });
   t.is(unknown?.code, 'ERR_FILE');
-  t.regex(unknown?.message ?? '', /^yolact_resnet5000: no such file, and no published model .*There are maskrcnn_/);
+  t.regex(unknown?.message ?? '', /^yolact_resnet5000: no such file, and no model .*There are maskrcnn_/);
   const absent = await t.throwsAsync(load(NAME, { offline: true, cacheDir: folder.path('none') }));
   t.is((absent as InstasegError).code, 'ERR_DOWNLOAD');
 });

@@ -1,5 +1,5 @@
 import test from 'ava';
-import { InstasegError, Tensor } from '../../src/index.js';
+import { Device, InstasegError, Tensor, ops } from '../../src/index.js';
 
 test('a typed array becomes a tensor without a copy', (t) => {
   const data = new Float32Array([1, 2, 3, 4, 5, 6]);
@@ -28,4 +28,11 @@ test('what is no tensor is refused with a code', (t) => {
   code(() => Tensor.from(new Float32Array(3), [-3] as never), 'ERR_ARGUMENT');
   code(() => Tensor.from(new Float32Array(3), [1.5, 2]), 'ERR_ARGUMENT');
   code(() => Tensor.from(new Float32Array(3), [3], 'i32'), 'ERR_ARGUMENT');
+});
+
+test('bytes may be clamped ones', async (t) => {
+  const device = await Device.open('cpu', { threads: 1 });
+  const { data } = await device.run(() => ops.cast(Tensor.from(Uint8ClampedArray.of(1, 300), [2]), 'f32'));
+  t.deepEqual([...data], [1, 255]);
+  await device.dispose();
 });

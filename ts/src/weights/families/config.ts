@@ -128,7 +128,10 @@ export function overrideConfig<Config extends ModelConfig>(config: Config, overr
 
 const backgroundOf = ({ family }: ModelConfig): 'first' | 'last' => (family === 'detectron2' ? 'last' : 'first');
 
-/** The names of a model's classes, in their order, without the background. */
+/**
+ * The names of a model's classes, in their order, without the background.
+ * @throws InstasegError ERR_ARGUMENT for what is not a configuration
+ */
 export function objectNames(config: ModelConfig): readonly string[] {
   return backgroundOf(requireConfig(config)) === 'last' ? config.classNames.slice(0, -1) : config.classNames.slice(1);
 }
@@ -152,7 +155,10 @@ function changeSections<Config extends ModelConfig>(config: Config, changes: Sec
 const METADATA_KEY = 'instaseg.config';
 const METADATA_VERSION = 1;
 
-/** The configuration as entries for the metadata of a safetensors file. */
+/**
+ * The configuration as entries for the metadata of a safetensors file.
+ * @throws InstasegError ERR_ARGUMENT for what is not a configuration
+ */
 export function configToMetadata(config: ModelConfig): Record<string, string> {
   return { [METADATA_KEY]: JSON.stringify({ version: METADATA_VERSION, config: requireConfig(config) }) };
 }

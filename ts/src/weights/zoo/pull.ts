@@ -45,6 +45,12 @@ export interface ZooOptions {
   readonly mirror?: string | undefined;
 }
 
+/** Where a name leads to a published checkpoint. */
+export interface DownloadOptions extends ZooOptions {
+  /** Called while the weights are downloaded, which a model's name does where the cache does not have them. */
+  readonly onDownload?: ((progress: PullProgress) => void) | undefined;
+}
+
 /** Options of {@link pullWeights}. */
 export interface PullOptions extends ZooOptions {
   /**
@@ -69,11 +75,16 @@ export interface PulledWeights {
 }
 
 /** Checks of {@link ZooOptions}; folder and address are checked where they are used. */
-export const ZOO_OPTIONS = {
+const ZOO_OPTIONS = {
   cacheDir: unchecked,
   offline: optional(flag),
   mirror: optional(text),
 } satisfies OptionChecks<ZooOptions>;
+
+export const DOWNLOAD_OPTIONS = {
+  ...ZOO_OPTIONS,
+  onDownload: optional(callback<[PullProgress]>),
+} satisfies OptionChecks<DownloadOptions>;
 
 const OPTIONS = {
   ...ZOO_OPTIONS,
@@ -97,8 +108,8 @@ export interface PullTimes {
  *
  *     const { path } = await pullWeights('maskrcnn_resnet50_fpn');
  *
- * Rejects with ERR_ARGUMENT (no such model), ERR_DOWNLOAD (network, server, offline), ERR_CHECKPOINT (what came is
- * another file), ERR_FILE (the cache cannot be written), or the signal's reason.
+ * @throws InstasegError ERR_ARGUMENT (no such model), ERR_DOWNLOAD (network, server, offline), ERR_CHECKPOINT (what came is
+ *   another file), ERR_FILE (the cache cannot be written); or the signal's reason
  */
 export async function pullWeights(name: string, options: PullOptions = {}): Promise<PulledWeights> {
   readOptions('pullWeights', options, OPTIONS);
@@ -140,7 +151,7 @@ function settingsOf(model: ZooModel, options: PullOptions): Settings {
   return {
     path: cachedFile(cacheDirectory(options.cacheDir), model),
     url: addressOf(model, options.mirror ?? mirror),
-    offline: options.offline ?? !['', '0', 'false'].includes(offline),
+    offline: optional(flag)('offline', options.offline) ?? !['', '0', 'false'].includes(offline),
     timeout: requireInteger('timeout', options.timeout ?? 30_000, 1, 2 ** 31 - 1),
     retries: requireInteger('retries', options.retries ?? 5, 0),
     signal: requireSignal(options.signal),
