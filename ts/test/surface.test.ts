@@ -125,6 +125,7 @@ const OPS: Record<keyof typeof ops, unknown[]> = {
   scaleBoxes: [f32(1, 3, 4), sizes, { counts }],
   selectCandidates: [f32(1, 3, 4), { threshold: 0, capacity: 2 }],
   selectChannel: [f32(3, 4, 4, 2), i32(3), { activation: 'sigmoid', counts }],
+  selectConv2d: [f32(3, 4, 4, 2), f32(5, 2, 1, 1), i32(3), { bias: f32(5), activation: 'sigmoid', counts }],
   sigmoid: [f32(2)],
   slice: [f32(2, 2), { begin: [0, 1], size: [2, 1] }],
   softmax: [f32(2, 3), { axis: 1, counts }],

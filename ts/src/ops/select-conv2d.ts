@@ -1,5 +1,6 @@
 import { record, withCount, type SymbolicTensor, type TensorLike } from '../runtime/graph.js';
-import { requireOneOf } from '../runtime/validate.js';
+import { oneOf, optional, readOptions, type OptionChecks } from '../runtime/options.js';
+import { tensor } from './options.js';
 
 /** Options of {@link selectConv2d}. */
 export interface SelectConv2dOptions {
@@ -10,6 +11,12 @@ export interface SelectConv2dOptions {
   /** i32 [groups]: only the first counts[g] rows of group g are computed, the others stay unwritten. */
   readonly counts?: TensorLike | undefined;
 }
+
+const OPTIONS = {
+  bias: optional(tensor),
+  activation: optional(oneOf('none', 'sigmoid')),
+  counts: optional(tensor),
+} satisfies OptionChecks<SelectConv2dOptions>;
 
 /**
  * The output channel of a 1x1 convolution that each row's label names: what `conv2d` and `selectChannel` give, for one
@@ -26,9 +33,7 @@ export function selectConv2d(
   labels: TensorLike,
   options: SelectConv2dOptions = {},
 ): SymbolicTensor {
-  const { bias, activation, counts } = options;
-  const [output] = record('selectConv2d', [input, weight, labels, bias, counts], {
-    activation: activation === undefined ? undefined : requireOneOf('activation', activation, ['none', 'sigmoid']),
-  });
+  const { bias, counts, ...attributes } = readOptions('selectConv2d', options, OPTIONS);
+  const [output] = record('selectConv2d', [input, weight, labels, bias, counts], attributes);
   return withCount(output!, counts, 0);
 }
