@@ -12,7 +12,7 @@ import { paddedSize, resizedSize } from '../nn/resized-size.js';
 import { proposeRegions, rpnHead } from '../nn/rpn.js';
 import { reshape, type SymbolicTensor, type TensorLike } from '../runtime/graph.js';
 import type { ResultOf } from '../runtime/plan.js';
-import { requireInteger, requireNumber } from '../runtime/validate.js';
+import { roundHalfEven } from '../runtime/rounding.js';
 import {
   overrideConfig,
   type ConfigOverrides,
@@ -22,7 +22,7 @@ import {
 import type { Job, Network, NetworkInputs, NetworkOutputs, Probe } from './network.js';
 import type { SegmentOptions } from './options.js';
 import type { Instance } from './result.js';
-import { defined, refuse } from './overrides.js';
+import { count, defined, fraction, refuse } from './overrides.js';
 import { rowOf } from './row.js';
 
 /** For tests of single stages: others may be put in the place of the network's own decisions. */
@@ -45,13 +45,6 @@ function featureScales(jobs: readonly Job[], config: MaskRcnnConfig): number[] {
     height = Math.ceil(height / 2);
     return scale;
   });
-}
-
-function roundHalfEven(value: number): number {
-  const floor = Math.floor(value);
-  const rest = value - floor;
-  if (rest !== 0.5) return Math.round(value);
-  return floor % 2 === 0 ? floor : floor + 1;
 }
 
 function record(
@@ -166,23 +159,19 @@ export function reshapeRows(tensor: TensorLike): SymbolicTensor {
 
 /** The options of a call, checked, as overrides of the configuration. */
 function toOverrides(options: SegmentOptions): ConfigOverrides {
-  const fraction = (name: keyof SegmentOptions): number | undefined =>
-    options[name] === undefined ? undefined : requireNumber(name, options[name], 0, 1);
-  const count = (name: keyof SegmentOptions, maximum: number): number | undefined =>
-    options[name] === undefined ? undefined : requireInteger(name, options[name], 1, maximum);
   return {
     box: defined({
-      scoreThreshold: fraction('scoreThreshold'),
-      nmsThreshold: fraction('nmsThreshold'),
-      maxDetections: count('maxDetections', 10_000),
+      scoreThreshold: fraction(options, 'scoreThreshold'),
+      nmsThreshold: fraction(options, 'nmsThreshold'),
+      maxDetections: count(options, 'maxDetections', 10_000),
     }),
     rpn: defined({
-      nmsThreshold: fraction('rpnNmsThreshold'),
-      preNmsTopN: count('preNmsTopN', 100_000),
-      postNmsTopN: count('postNmsTopN', 100_000),
+      nmsThreshold: fraction(options, 'rpnNmsThreshold'),
+      preNmsTopN: count(options, 'preNmsTopN', 100_000),
+      postNmsTopN: count(options, 'postNmsTopN', 100_000),
     }),
-    mask: defined({ threshold: fraction('maskThreshold') }),
-    image: defined({ minSize: count('minSize', 16_384), maxSize: count('maxSize', 16_384) }),
+    mask: defined({ threshold: fraction(options, 'maskThreshold') }),
+    image: defined({ minSize: count(options, 'minSize', 16_384), maxSize: count(options, 'maxSize', 16_384) }),
   };
 }
 

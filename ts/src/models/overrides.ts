@@ -1,5 +1,6 @@
 /** From a call's options to overrides of a configuration. */
 import { InstasegError } from '../runtime/errors.js';
+import { requireInteger, requireNumber } from '../runtime/validate.js';
 import type { SegmentOptions } from './options.js';
 
 /** Only the entries that are set, so that `undefined` never replaces what a configuration says. */
@@ -12,4 +13,14 @@ export function refuse(options: SegmentOptions, names: readonly (keyof SegmentOp
   for (const name of names) {
     if (options[name] !== undefined) throw new InstasegError('ERR_ARGUMENT', `${family} has no option ${name}`);
   }
+}
+
+/** An option from 0 to 1. */
+export function fraction(options: SegmentOptions, name: keyof SegmentOptions): number | undefined {
+  return options[name] === undefined ? undefined : requireNumber(name, options[name], 0, 1);
+}
+
+/** An option that counts from 1. */
+export function count(options: SegmentOptions, name: keyof SegmentOptions, maximum: number): number | undefined {
+  return options[name] === undefined ? undefined : requireInteger(name, options[name], 1, maximum);
 }

@@ -9,12 +9,11 @@ import { resnet } from '../nn/resnet.js';
 import * as ops from '../ops/index.js';
 import { reshape, withCount, type SymbolicTensor, type TensorLike } from '../runtime/graph.js';
 import { Tensor } from '../runtime/tensor.js';
-import { requireInteger, requireNumber, requireOneOf } from '../runtime/validate.js';
+import { requireOneOf } from '../runtime/validate.js';
 import { overrideConfig } from '../weights/families/config.js';
 import type { YolactConfig } from '../weights/families/yolact-config.js';
 import type { Job, Network, NetworkInputs, NetworkOutputs, Probe } from './network.js';
-import type { SegmentOptions } from './options.js';
-import { defined, refuse } from './overrides.js';
+import { count, defined, fraction, refuse } from './overrides.js';
 import { rowOf } from './row.js';
 
 /** The plan's results; boxes are whole pixels (i32). */
@@ -279,20 +278,16 @@ function record(
 export const yolact: Network<YolactConfig, YolactOutputs> = {
   configure(config, options) {
     refuse(options, ['minSize', 'maxSize', 'preNmsTopN', 'postNmsTopN', 'rpnNmsThreshold'], 'YOLACT');
-    const fraction = (name: keyof SegmentOptions): number | undefined =>
-      options[name] === undefined ? undefined : requireNumber(name, options[name], 0, 1);
-    const count = (name: keyof SegmentOptions): number | undefined =>
-      options[name] === undefined ? undefined : requireInteger(name, options[name], 1, 10_000);
     return overrideConfig<YolactConfig>(config, {
       detect: defined({
-        scoreThreshold: fraction('scoreThreshold'),
-        nmsThreshold: fraction('nmsThreshold'),
-        maxDetections: count('maxDetections'),
-        topK: count('topK'),
+        scoreThreshold: fraction(options, 'scoreThreshold'),
+        nmsThreshold: fraction(options, 'nmsThreshold'),
+        maxDetections: count(options, 'maxDetections', 10_000),
+        topK: count(options, 'topK', 10_000),
         nms: options.nms === undefined ? undefined : requireOneOf('nms', options.nms, NMS_KINDS),
       }),
       mask: defined({
-        threshold: fraction('maskThreshold'),
+        threshold: fraction(options, 'maskThreshold'),
         resolution:
           options.maskResolution === undefined
             ? undefined

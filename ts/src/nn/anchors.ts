@@ -1,6 +1,5 @@
 /** Anchor boxes of region proposal networks (Ren et al., Faster R-CNN, 2015). */
-import * as ops from '../ops/index.js';
-import type { SymbolicTensor } from '../runtime/graph.js';
+import { roundHalfEven } from '../runtime/rounding.js';
 
 export interface BaseAnchorOptions {
   /**
@@ -43,37 +42,4 @@ export function baseAnchors(
 
 function corners(x: number, y: number): number[] {
   return [-x, -y, x, y];
-}
-
-function roundHalfEven(value: number): number {
-  const rounded = Math.round(value);
-  return rounded - value === 0.5 && rounded % 2 !== 0 ? rounded - 1 : rounded;
-}
-
-/** One level of a feature pyramid. */
-export interface AnchorLevel {
-  /** Height and width of the feature map. */
-  readonly grid: readonly [number, number];
-  readonly sizes: readonly number[];
-  readonly ratios: readonly number[];
-  /** Image pixels from cell to cell; default image size / grid, rounded down (torchvision). */
-  readonly stride?: number | undefined;
-}
-
-/**
- * The anchors of every level: f32 [h * w * A, 4] in the order y, x, anchor.
- * @param imageSize height and width of the network's input
- */
-export function anchorGrid(
-  imageSize: readonly [number, number],
-  levels: readonly AnchorLevel[],
-  options: BaseAnchorOptions = {},
-): SymbolicTensor[] {
-  return levels.map(({ grid, sizes, ratios, stride }) =>
-    ops.anchors({
-      grid,
-      stride: stride ?? [Math.floor(imageSize[0] / grid[0]), Math.floor(imageSize[1] / grid[1])],
-      base: baseAnchors(sizes, ratios, options),
-    }),
-  );
 }

@@ -1,4 +1,5 @@
 import { InstasegError } from '../runtime/errors.js';
+import { roundHalfEven } from '../runtime/rounding.js';
 import { type CheckpointDType, ITEM_SIZE } from './tensor-info.js';
 
 // Tensor data from one floating-point type to another, in a stream. Rounding is to the nearest, ties to even; f64 goes
@@ -50,11 +51,6 @@ function toHalf(bits: number, value: number): number {
   if (magnitude < 0x38800000) return sign | roundHalfEven(Math.abs(value) * 2 ** 24); // below 2^-14: subnormal
   const rebiased = magnitude - 0x38000000;
   return sign | ((rebiased + 0xfff + ((rebiased >> 13) & 1)) >> 13);
-}
-
-function roundHalfEven(value: number): number {
-  const rounded = Math.round(value);
-  return rounded - value === 0.5 && rounded % 2 !== 0 ? rounded - 1 : rounded;
 }
 
 /** bf16 of an f32, both as bits. */

@@ -1,6 +1,5 @@
 import test from 'ava';
-import { Device } from '../../src/index.js';
-import { anchorGrid, baseAnchors } from '../../src/nn/anchors.js';
+import { baseAnchors } from '../../src/nn/anchors.js';
 
 test('baseAnchors rounds half to even as torchvision does', (t) => {
   // Numbers of torchvision 0.14.
@@ -14,17 +13,4 @@ test('baseAnchors without rounding keeps the area', (t) => {
   t.is(anchors[2], Math.fround(Math.sqrt(32 * 32 * 2) / 2));
   t.is(anchors[3], Math.fround(Math.sqrt(32 * 32 * 2) / 4));
   t.is(anchors[4 * 3 + 2], Math.fround(Math.sqrt((64 * 64) / 2) / 2));
-});
-
-test('anchorGrid lays them over every level', async (t) => {
-  const device = await Device.open('cpu', { threads: 1 });
-  const levels = [
-    { grid: [13, 20], sizes: [32], ratios: [1] },
-    { grid: [7, 10], sizes: [64], ratios: [1], stride: 16 },
-  ] as const;
-  const [fine, coarse] = await device.run(() => anchorGrid([104, 170], levels));
-  t.deepEqual(fine!.shape, [13 * 20, 4]);
-  t.deepEqual([...fine!.data.slice(-4)], [19 * 8 - 16, 12 * 8 - 16, 19 * 8 + 16, 12 * 8 + 16]);
-  t.deepEqual([...coarse!.data.slice(-4)], [9 * 16 - 32, 6 * 16 - 32, 9 * 16 + 32, 6 * 16 + 32]);
-  await device.dispose();
 });
