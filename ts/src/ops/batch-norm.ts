@@ -30,5 +30,5 @@ export function batchNorm(input: TensorLike, options: BatchNormOptions): Symboli
   const [output] = record('batchNorm', [input, weight, bias, mean, variance, counts], {
     epsilon: requireNumber('epsilon', epsilon, 0, Number.MAX_VALUE),
   });
-  return withCount(output!, counts);
+  return withCount(output!, counts, 0);
 }

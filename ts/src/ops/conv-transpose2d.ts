@@ -44,5 +44,5 @@ export function convTranspose2d(
     groups: groups === undefined ? undefined : requirePositiveInteger('groups', groups),
     activation: requireActivation(options.activation),
   });
-  return withCount(output!, counts);
+  return withCount(output!, counts, 0);
 }

@@ -63,5 +63,5 @@ export function conv2d(input: TensorLike, weight: TensorLike, options: Conv2dOpt
     groups: groups === undefined ? undefined : requirePositiveInteger('groups', groups),
     activation: requireActivation(options.activation),
   });
-  return withCount(output!, counts);
+  return withCount(output!, counts, 0);
 }

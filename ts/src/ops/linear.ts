@@ -24,5 +24,5 @@ export function linear(input: TensorLike, weight: TensorLike, options: LinearOpt
   const [output] = record('linear', [input, weight, bias, counts], {
     activation: requireActivation(options.activation),
   });
-  return withCount(output!, counts);
+  return withCount(output!, counts, 0);
 }

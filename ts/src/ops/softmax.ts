@@ -21,5 +21,5 @@ export function softmax(input: TensorLike, options: SoftmaxOptions = {}): Symbol
   const [output] = record('softmax', [input, counts], {
     axis: axis === undefined ? undefined : requireInteger('axis', axis, -6, 5),
   });
-  return withCount(output!, counts);
+  return withCount(output!, counts, 0);
 }

@@ -193,14 +193,13 @@ function layerOf(inputs: readonly (TensorLike | undefined)[]): string | undefine
 
 /**
  * Says that only the first counts[g] rows of each group are valid. Rows are either the first dimension, split evenly over
- * the groups (`rowAxis` 0), or the second of [groups, capacity, ...] (`rowAxis` 1). A result with one group is read back
- * without the rows past its count.
+ * the groups (`axis` 0), or the second of [groups, capacity, ...] (`axis` 1); the caller knows which, as the shape alone does
+ * not tell a single row from a single group. A result with one group is read back without the rows past its count.
  */
-export function withCount(tensor: SymbolicTensor, count: TensorLike | undefined, rowAxis?: 0 | 1): SymbolicTensor {
+export function withCount(tensor: SymbolicTensor, count: TensorLike | undefined, axis: 0 | 1): SymbolicTensor {
   if (count === undefined) return tensor;
-  const symbolic = tensor.recording.lift(count, false);
-  const axis = rowAxis ?? (tensor.shape.length > 1 && tensor.shape[0] === symbolic.shape[0] ? 1 : 0);
-  return new SymbolicTensor(tensor.recording, tensor.id, tensor.dtype, tensor.shape, { counts: symbolic, axis });
+  const counts = tensor.recording.lift(count, false);
+  return new SymbolicTensor(tensor.recording, tensor.id, tensor.dtype, tensor.shape, { counts, axis });
 }
 
 /** The same elements under another shape (one dimension may be -1); no data moves. */

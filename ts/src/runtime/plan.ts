@@ -68,7 +68,7 @@ export function collectOutputs(result: SymbolicResult): SymbolicTensor[] {
 function trimmed(tensor: Tensor, axis: 0 | 1, counts: Tensor): Tensor {
   if (counts.length !== 1) return tensor;
   const capacity = tensor.shape[axis] ?? 0;
-  const rows = Math.min(Number(counts.data[0]), capacity);
+  const rows = Math.min(Math.max(Number(counts.data[0]), 0), capacity);
   const shape = tensor.shape.map((dim, i) => (i === axis ? rows : dim));
   const length = capacity === 0 ? 0 : (tensor.length / capacity) * rows;
   return Tensor.from(tensor.data.slice(0, length), shape, tensor.dtype);
