@@ -91,7 +91,7 @@ export class InstanceSegmenter {
     return this.#device.memoryStats();
   }
 
-  /** Gives cached memory and compiled plans back. */
+  /** Gives cached memory and compiled plans back; calls in flight finish with theirs. */
   trim(): void {
     this.#plans.clear();
     this.#device.trim();
@@ -207,7 +207,8 @@ export class InstanceSegmenter {
   async prepare(): Promise<void> {
     const image: DecodedImage = { data: new Uint8Array(0), width: 640, height: 480, channels: 3 };
     const job = this.#job(image, this.config);
-    await this.#plans.get(this.#planKey([job], this.config), () => this.#compile([job], this.config));
+    const nothing = (): Promise<void> => Promise.resolve();
+    await this.#plans.use(this.#planKey([job], this.config), () => this.#compile([job], this.config), nothing);
   }
 
   async #segmentOne(input: ImageInput, options: SegmentOptions): Promise<SegmentationResult> {
@@ -300,13 +301,16 @@ export class InstanceSegmenter {
     if (jobs.length === 0) return [];
     const started = performance.now();
     let compiled = false;
-    const plan = await this.#plans.get(this.#planKey(jobs, config), () => {
+    let found = started;
+    const compile = (): Promise<Plan<NetworkOutputs>> => {
       compiled = true;
       return this.#compile(jobs, config);
-    });
-    const found = performance.now();
+    };
     const onProfile = stages && ((run: RunProfile): void => void (stages.run = run));
-    const outputs = await plan.run(inputTensors(jobs), { signal, onProfile });
+    const outputs = await this.#plans.use(this.#planKey(jobs, config), compile, (plan) => {
+      found = performance.now();
+      return plan.run(inputTensors(jobs), { signal, onProfile });
+    });
     const ran = performance.now();
     const instances = jobs.map(({ image }, n) => this.#instances(outputs, n, jobs.length, image, config));
     if (stages) Object.assign(stages, { plan: found - started, compiled, instances: performance.now() - ran });
@@ -380,7 +384,6 @@ export class InstanceSegmenter {
   async #dispose(): Promise<void> {
     await Promise.allSettled(this.#pending);
     this.#plans.clear();
-    await Promise.resolve(); // plans' own disposal is queued behind their promises
     this.#parameters.dispose();
     if (this.#ownsDevice) await this.#device.dispose();
     else this.#device.trim();
