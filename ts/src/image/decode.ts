@@ -3,6 +3,7 @@ import { parse } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { types } from 'node:util';
 import type { Sharp } from 'sharp';
+import { onAbort } from '../runtime/abort.js';
 import { InstasegError } from '../runtime/errors.js';
 import { classifyInput, describeInput, type ClassifiedInput, type ImageInput } from './input.js';
 import { rawToRgb } from './raw.js';
@@ -169,15 +170,14 @@ function firstLine(cause: unknown): string {
 /** Settles as `work` does, or at once when the signal aborts: decoding itself cannot be stopped and ends unheard. */
 async function abortable<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   if (signal === undefined) return work;
-  let onAbort = (): void => undefined;
+  let forget = (): void => undefined;
   const aborted = new Promise<never>((_, reject) => {
-    onAbort = () => reject(signal.reason);
-    signal.addEventListener('abort', onAbort, { once: true });
+    forget = onAbort(signal, () => reject(signal.reason));
   });
   try {
     return await Promise.race([work, aborted]);
   } finally {
-    signal.removeEventListener('abort', onAbort);
+    forget();
   }
 }
 

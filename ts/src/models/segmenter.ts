@@ -29,6 +29,9 @@ export interface ModelDeviceInfo {
 // One run on the device and one being prepared keep it busy; more would only hold memory.
 const SLOTS = 2;
 
+// Images of a list that are decoded at once, in groups of maxBatch: one group runs and one comes after it.
+const WINDOW_GROUPS = 2;
+
 /** A loaded model. See {@link load}. */
 export class InstanceSegmenter {
   readonly #network: Network<ModelConfig>;
@@ -113,6 +116,8 @@ export class InstanceSegmenter {
   /**
    * Finds the instances in several images. Images of equal padded size run together; every result is exactly that of the
    * image's own call. One that fails does not touch the others: see each entry's `status`, as with Promise.allSettled.
+   * A few groups are decoded ahead of the one that runs; in the queue the whole list counts as one call.
+   * @throws InstasegError ERR_ARGUMENT, ERR_OVERLOADED, ERR_DISPOSED about the call itself; the signal's reason
    */
   segment(
     inputs: readonly ImageInput[],
@@ -129,7 +134,8 @@ export class InstanceSegmenter {
 
   /**
    * Results of a stream of images, in order. At most `maxInFlight` images are read ahead, so memory stays flat however
-   * long the stream is. An image that fails ends the stream with its error.
+   * long the stream is, and in the queue the whole stream counts as one call. An image that fails ends the stream with
+   * its error.
    */
   async *stream(
     inputs: AsyncIterable<ImageInput> | Iterable<ImageInput>,
@@ -137,9 +143,10 @@ export class InstanceSegmenter {
   ): AsyncGenerator<SegmentationResult, void, undefined> {
     const { maxInFlight = 2, ...rest } = options;
     requireInteger('maxInFlight', maxInFlight, 1, 1024);
+    const pass = this.#gate.place();
     const ahead: Promise<SegmentationResult>[] = [];
     const begin = (input: ImageInput): void => {
-      const result = this.segment(input, rest);
+      const result = this.#track(this.#segmentOne(input, rest, pass));
       result.catch(() => undefined); // awaited in its turn
       ahead.push(result);
     };
@@ -150,6 +157,7 @@ export class InstanceSegmenter {
       }
       while (ahead.length > 0) yield await ahead.shift()!;
     } finally {
+      pass.close();
       await Promise.allSettled(ahead);
     }
   }
@@ -211,9 +219,13 @@ export class InstanceSegmenter {
     await this.#plans.use(this.#planKey([job], this.config), () => this.#compile([job], this.config), nothing);
   }
 
-  async #segmentOne(input: ImageInput, options: SegmentOptions): Promise<SegmentationResult> {
+  async #segmentOne(
+    input: ImageInput,
+    options: SegmentOptions,
+    place: Pick<Gate, 'pass'> = this.#gate,
+  ): Promise<SegmentationResult> {
     const config = this.#configure(options);
-    return this.#gate.pass(async () => {
+    return place.pass(async () => {
       const started = performance.now();
       const job = this.#job(await this.#decode(input, options), config);
       const decoded = performance.now();
@@ -232,38 +244,65 @@ export class InstanceSegmenter {
   ): Promise<PromiseSettledResult<SegmentationResult>[]> {
     const config = this.#configure(options);
     const results = new Array<PromiseSettledResult<SegmentationResult>>(inputs.length);
-    const jobs = new Map<number, Job>();
-    await Promise.all(
-      inputs.map((input, i) =>
-        this.#gate
-          .pass(async () => jobs.set(i, this.#job(await this.#decode(input, options), config)), options.signal)
-          .catch((reason: unknown) => {
-            results[i] = { status: 'rejected', reason };
-          }),
-      ),
-    );
-    options.signal?.throwIfAborted();
-    const groups = options.padTogether ? [[...jobs.keys()].sort((a, b) => a - b)] : this.#group(jobs, config);
-    await Promise.all(
-      groups.map(async (indices) => {
-        const members = indices.map((i) => jobs.get(i)!);
-        const batch = options.padTogether ? padTogether(members) : members;
-        const outcome = await settle(
-          this.#gate.pass(() => this.#forward(batch, config, options.signal), options.signal),
-        );
-        indices.forEach((i, k) => {
-          results[i] =
-            outcome.status === 'rejected'
-              ? outcome
-              : {
-                  status: 'fulfilled',
-                  value: new SegmentationResult(batch[k]!.image, outcome.value[k]!, imageIdOption(options)),
-                };
-        });
-      }),
-    );
+    if (inputs.length > 0) {
+      await this.#gate.pass(() => this.#segmentWindows(inputs, options, config, results), options.signal);
+    }
     options.signal?.throwIfAborted();
     return results;
+  }
+
+  /**
+   * Fills `results`, a window of images after the other: while the groups of one run, the next is decoded. Images that
+   * fill no group of `maxBatch` wait for others of their size, as long as they are not more than a window.
+   */
+  async #segmentWindows(
+    inputs: readonly ImageInput[],
+    options: SegmentBatchOptions,
+    config: ModelConfig,
+    results: PromiseSettledResult<SegmentationResult>[],
+  ): Promise<void> {
+    const window = options.padTogether ? inputs.length : WINDOW_GROUPS * this.#maxBatch;
+    const decoders = new Gate(SLOTS, Infinity);
+    const decode = (i: number): Promise<Job> =>
+      decoders.pass(async () => this.#job(await this.#decode(inputs[i]!, options), config));
+    const decodeWindow = (begin: number): Promise<PromiseSettledResult<Job>[]> => {
+      const indices = Array.from({ length: Math.min(window, inputs.length - begin) }, (_, k) => begin + k);
+      return Promise.allSettled(indices.map(decode));
+    };
+    const run = async (indices: readonly number[], jobs: readonly Job[]): Promise<void> => {
+      const outcome = await settle(this.#forward(jobs, config, options.signal));
+      indices.forEach((i, k) => {
+        results[i] =
+          outcome.status === 'rejected'
+            ? outcome
+            : {
+                status: 'fulfilled',
+                value: new SegmentationResult(jobs[k]!.image, outcome.value[k]!, imageIdOption(options)),
+              };
+      });
+    };
+    const waiting = new Map<number, Job>();
+    const running: Promise<void>[] = [];
+    let ahead = decodeWindow(0);
+    for (let begin = 0; begin < inputs.length; begin += window) {
+      const decoded = await ahead;
+      const end = begin + decoded.length;
+      if (end < inputs.length) ahead = decodeWindow(end);
+      for (const [k, outcome] of decoded.entries()) {
+        if (outcome.status === 'fulfilled') waiting.set(begin + k, outcome.value);
+        else results[begin + k] = outcome;
+      }
+      const groups = options.padTogether ? [[...waiting.keys()]] : this.#group(waiting, config);
+      const full = groups.filter(({ length }) => length === this.#maxBatch);
+      const others = waiting.size - full.length * this.#maxBatch;
+      for (const indices of end === inputs.length || others > window ? groups : full) {
+        const members = indices.map((i) => waiting.get(i)!);
+        for (const i of indices) waiting.delete(i);
+        if (running.length >= SLOTS) await running.shift();
+        running.push(run(indices, options.padTogether ? padTogether(members) : members));
+      }
+    }
+    await Promise.all(running);
   }
 
   /** Indices of images that one plan can run together, at most maxBatch in each group. */

@@ -1,4 +1,5 @@
 /** Compiled plans and the structures that their results come in. */
+import { onAbort } from './abort.js';
 import { awaitNative, callNative, type NativePlan, type NativeTensor, type PlanStep } from './addon.js';
 import { InstasegError } from './errors.js';
 import { SymbolicTensor } from './graph.js';
@@ -92,14 +93,14 @@ async function awaitRun<T>(
   signal: AbortSignal | undefined,
   at: (...args: never[]) => unknown,
 ): Promise<T> {
-  signal?.addEventListener('abort', handle.cancel, { once: true });
+  const forget = onAbort(signal, handle.cancel);
   try {
     return await awaitNative(handle.promise, at);
   } catch (error) {
     if (signal?.aborted) throw signal.reason;
     throw error;
   } finally {
-    signal?.removeEventListener('abort', handle.cancel);
+    forget();
   }
 }
 
