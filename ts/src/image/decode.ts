@@ -5,6 +5,7 @@ import { types } from 'node:util';
 import type { Sharp } from 'sharp';
 import { onAbort } from '../runtime/abort.js';
 import { InstasegError } from '../runtime/errors.js';
+import { show } from '../runtime/validate.js';
 import { classifyInput, describeInput, type ClassifiedInput, type ImageInput } from './input.js';
 import { rawToRgb } from './raw.js';
 import { loadSharp } from './sharp.js';
@@ -189,6 +190,7 @@ export function toBytes(data: Uint8Array | Float32Array): Uint8Array {
 }
 
 function describeValue(value: unknown): string {
-  if (typeof value !== 'object' || value === null) return String(value);
+  // Not the keys of an array of numbers: there may be millions.
+  if (typeof value !== 'object' || value === null || types.isArrayBufferView(value)) return show(value);
   return Array.isArray(value) ? 'an array' : `an object with ${Object.keys(value).slice(0, 8).join(', ') || 'no keys'}`;
 }

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { InstasegError } from '../runtime/errors.js';
+import { show } from '../runtime/validate.js';
 import { openPickle } from './detectron2-pickle.js';
 import { openSafetensors } from './safetensors.js';
 import { describeFirstBytes } from './sniff.js';
@@ -94,10 +95,7 @@ export async function openCheckpoint(path: string | URL, options: OpenCheckpoint
 
 function requireHash(hash: string | undefined): string | undefined {
   if (hash === undefined || (typeof hash === 'string' && /^[0-9a-f]{8,64}$/i.test(hash))) return hash?.toLowerCase();
-  throw new InstasegError(
-    'ERR_ARGUMENT',
-    `Expected 8 to 64 hexadecimal digits for sha256, received ${JSON.stringify(hash)}`,
-  );
+  throw new InstasegError('ERR_ARGUMENT', `Expected 8 to 64 hexadecimal digits for sha256, received ${show(hash)}`);
 }
 
 async function checkHash(file: SourceFile, expected: string): Promise<void> {

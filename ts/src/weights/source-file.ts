@@ -2,6 +2,7 @@ import { type FileHandle, open, stat } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { types } from 'node:util';
 import { InstasegError } from '../runtime/errors.js';
+import { show } from '../runtime/validate.js';
 import { checkpointError } from './tensor-info.js';
 
 /** Largest chunk, in bytes, that any reader of this folder hands out. */
@@ -32,8 +33,10 @@ export function* chunksOf(buffer: Buffer, start: number, end: number): Generator
 export function toPath(path: string | URL): string {
   if (typeof path === 'string' && path !== '' && !path.includes('\0')) return path;
   if (path instanceof URL && path.protocol === 'file:') return fileURLToPath(path);
-  const received = path instanceof URL ? path.href : JSON.stringify(path);
-  throw new InstasegError('ERR_ARGUMENT', `Expected a file path or a file: URL for path, received ${received}`);
+  const received = path instanceof URL ? path.href : show(path);
+  const fix =
+    types.isArrayBufferView(path) || types.isAnyArrayBuffer(path) ? '; write it to a file and pass its path' : '';
+  throw new InstasegError('ERR_ARGUMENT', `Expected a file path or a file: URL for path, received ${received}${fix}`);
 }
 
 /** An error of the operating system, as Node.js reports it; in Jest it is of another realm than this code. */

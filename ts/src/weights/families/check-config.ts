@@ -1,4 +1,5 @@
 // Checks of configurations that come from a file's metadata or with a caller's changes in them.
+import { show } from '../../runtime/validate.js';
 
 /** Says what is wrong with a value at a place, or nothing. */
 export type Check = (value: unknown, at: string) => string | undefined;
@@ -6,7 +7,7 @@ export type Check = (value: unknown, at: string) => string | undefined;
 export const expect =
   (what: string, test: (value: unknown) => boolean): Check =>
   (value, at) =>
-    test(value) ? undefined : `expected ${what} for ${at}, received ${JSON.stringify(value)}`;
+    test(value) ? undefined : `expected ${what} for ${at}, received ${show(value)}`;
 
 const isNumber = (value: unknown): value is number => typeof value === 'number' && Number.isFinite(value);
 export const count = expect('an integer from 1', (value) => Number.isSafeInteger(value) && (value as number) >= 1);
@@ -25,7 +26,7 @@ export const list =
   (item: Check, length?: number): Check =>
   (value, at) => {
     if (!Array.isArray(value) || (length === undefined ? value.length === 0 : value.length !== length)) {
-      return `expected a list of ${length ?? 'one or more'} items for ${at}, received ${JSON.stringify(value)}`;
+      return `expected a list of ${length ?? 'one or more'} items for ${at}, received ${show(value)}`;
     }
     return firstProblem(value.map((entry, i) => item(entry, `${at}[${i}]`)));
   };
