@@ -3,7 +3,7 @@ import { addon, awaitNative, callNative, type KernelRow, type NativeDevice } fro
 import { InstasegError } from './errors.js';
 import { Constant, Recording, requireInputSpec, withRecording, type InputSpec, type SymbolicTensor } from './graph.js';
 import { isMusl } from './platform.js';
-import { collectOutputs, Plan, type ResultOf, type RunOptions, type SymbolicResult } from './plan.js';
+import { collectOutputs, Plan, type Recorded, type ResultOf, type RunOptions, type SymbolicResult } from './plan.js';
 import { DTYPES, requireShape, type DType } from './tensor.js';
 import { invalid, requireInteger, requireOneOf, requireSignal } from './validate.js';
 
@@ -178,10 +178,10 @@ export class Device {
    * @throws InstasegError what the ops say about their arguments; ERR_UNSUPPORTED where no kernel of the device takes them,
    *   ERR_OUT_OF_MEMORY, ERR_DISPOSED; or the signal's reason
    */
-  async run<R>(body: () => R, options: RunOptions = {}): Promise<ResultOf<R>> {
+  async run<R>(body: () => R & Recorded<R>, options: RunOptions = {}): Promise<ResultOf<R>> {
     requireSignal(options.signal)?.throwIfAborted();
     const recording = this.#record();
-    const result = withRecording(recording, body);
+    const result: R = withRecording(recording, body);
     const plan = await this.#compile(recording, result, [], this.run);
     try {
       return await plan.run([...recording.boundInputs.values()], options);
@@ -202,7 +202,7 @@ export class Device {
    */
   async compile<const S extends readonly InputSpec[], R>(
     inputs: S,
-    body: (...inputs: { [K in keyof S]: SymbolicTensor }) => R,
+    body: (...inputs: { [K in keyof S]: SymbolicTensor }) => R & Recorded<R>,
     options: CompileOptions = {},
   ): Promise<Plan<R>> {
     if (!Array.isArray(inputs)) throw invalid('inputs', 'an array of {dtype, shape}', inputs);
@@ -212,7 +212,7 @@ export class Device {
       const { dtype, shape } = requireInputSpec(spec);
       return recording.input(dtype, shape);
     });
-    const result = withRecording(recording, () => body(...(symbols as { [K in keyof S]: SymbolicTensor })));
+    const result: R = withRecording(recording, () => body(...(symbols as { [K in keyof S]: SymbolicTensor })));
     return this.#compile(recording, result, inputs, this.compile, options.variant);
   }
 

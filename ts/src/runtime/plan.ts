@@ -1,13 +1,26 @@
 /** Compiled plans and the structures that their results come in. */
+import { types } from 'node:util';
 import { onAbort } from './abort.js';
 import { awaitNative, callNative, type NativePlan, type NativeTensor, type PlanStep } from './addon.js';
 import { InstasegError } from './errors.js';
-import { SymbolicTensor } from './graph.js';
+import { SymbolicTensor, type Constant } from './graph.js';
 import { Tensor, type DType } from './tensor.js';
 import { requireSignal } from './validate.js';
 
 /** What a plan's function returns: symbolic tensors in arrays and objects, nested as one likes. */
 export type SymbolicResult = SymbolicTensor | readonly SymbolicResult[] | { readonly [key: string]: SymbolicResult };
+
+/**
+ * `T` where a plan can return it: what an op made, in arrays and objects. Anything else in it (a number, a promise, a
+ * Tensor, which would be an input) becomes `never`, so that the compiler refuses it.
+ */
+export type Recorded<T> = T extends Tensor | Constant | Promise<unknown> | ((...args: never[]) => unknown)
+  ? never
+  : T extends SymbolicTensor
+    ? T
+    : T extends object
+      ? { [K in keyof T]: Recorded<T[K]> }
+      : never;
 
 /** The same structure with values. */
 export type ResultOf<T> = T extends SymbolicTensor
@@ -55,9 +68,11 @@ export function collectOutputs(result: SymbolicResult): SymbolicTensor[] {
     if (value instanceof SymbolicTensor) {
       found.add(value);
       if (value.rows) found.add(value.rows.counts);
-    } else if (typeof value === 'object' && value !== null) {
+    } else if (typeof value === 'object' && value !== null && !types.isPromise(value)) {
       Object.values(value).forEach(visit);
     } else {
+      // Nobody else waits for a promise that is in the result.
+      if (types.isPromise(value)) (value as Promise<unknown>).catch(() => undefined);
       throw new InstasegError('ERR_ARGUMENT', 'a plan must return tensors that its ops made, in arrays or objects');
     }
   };

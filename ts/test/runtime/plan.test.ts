@@ -34,8 +34,8 @@ test('results come in the structure that the function returned', async (t) => {
 test('an input or constant may be returned as it is', async (t) => {
   const plan = await device.compile([f32([2])], (x) => [x, reshape(x, [2, 1])]);
   const [same, column] = await plan.run([Tensor.from(new Float32Array([5, 6]))]);
-  t.deepEqual([...same!.data], [5, 6]);
-  t.deepEqual([...column!.shape], [2, 1]);
+  t.deepEqual([...same.data], [5, 6]);
+  t.deepEqual([...column.shape], [2, 1]);
 });
 
 test('convolution, batch normalisation, addition and activation become one step with the same numbers', async (t) => {
@@ -134,10 +134,6 @@ test('mistakes have codes and leave the device usable', async (t) => {
   );
   await rejects(
     device.run(() => 5 as never),
-    'ERR_ARGUMENT',
-  );
-  await rejects(
-    device.run(() => Promise.resolve(ops.relu(x))),
     'ERR_ARGUMENT',
   );
   await rejects(
