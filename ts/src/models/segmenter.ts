@@ -3,6 +3,7 @@ import { decodeImage, type DecodedImage } from '../image/decode.js';
 import type { ImageInput } from '../image/input.js';
 import { Mask } from '../masks/mask.js';
 import type { Parameters } from '../nn/parameters.js';
+import { blame, callerOf, onBehalfOf, type Caller } from '../runtime/caller.js';
 import type { Device, MemoryStats } from '../runtime/device.js';
 import { InstasegError } from '../runtime/errors.js';
 import { Gate } from '../runtime/gate.js';
@@ -127,26 +128,36 @@ export class InstanceSegmenter {
     input: ImageInput | readonly ImageInput[],
     options: SegmentBatchOptions = {},
   ): Promise<SegmentationResult | PromiseSettledResult<SegmentationResult>[]> {
+    const caller = callerOf(this.segment);
     return Array.isArray(input)
-      ? this.#track(this.#segmentMany(input as readonly ImageInput[], options))
-      : this.#track(this.#segmentOne(input as ImageInput, options));
+      ? this.#track(caller, this.#segmentMany(input as readonly ImageInput[], options, caller))
+      : this.#track(caller, this.#segmentOne(input as ImageInput, options));
   }
 
   /**
    * Results of a stream of images, in order. At most `maxInFlight` images are read ahead, so memory stays flat however
    * long the stream is, and in the queue the whole stream counts as one call. An image that fails ends the stream with
    * its error.
+   * @throws InstasegError as `segment` of one image does, ERR_OVERLOADED for the first image only
    */
-  async *stream(
+  stream(
     inputs: AsyncIterable<ImageInput> | Iterable<ImageInput>,
     options: StreamOptions = {},
   ): AsyncGenerator<SegmentationResult, void, undefined> {
+    return this.#stream(inputs, options, callerOf(this.stream));
+  }
+
+  async *#stream(
+    inputs: AsyncIterable<ImageInput> | Iterable<ImageInput>,
+    options: StreamOptions,
+    caller: Caller,
+  ): AsyncGenerator<SegmentationResult, void, undefined> {
     const { maxInFlight = 2, ...rest } = options;
     requireInteger('maxInFlight', maxInFlight, 1, 1024);
-    const pass = this.#gate.place();
+    const place = this.#gate.place();
     const ahead: Promise<SegmentationResult>[] = [];
     const begin = (input: ImageInput): void => {
-      const result = this.#track(this.#segmentOne(input, rest, pass));
+      const result = this.#track(caller, this.#segmentOne(input, rest, place));
       result.catch(() => undefined); // awaited in its turn
       ahead.push(result);
     };
@@ -157,7 +168,7 @@ export class InstanceSegmenter {
       }
       while (ahead.length > 0) yield await ahead.shift()!;
     } finally {
-      pass.close();
+      place.close();
       await Promise.allSettled(ahead);
     }
   }
@@ -241,6 +252,7 @@ export class InstanceSegmenter {
   async #segmentMany(
     inputs: readonly ImageInput[],
     options: SegmentBatchOptions,
+    caller: Caller,
   ): Promise<PromiseSettledResult<SegmentationResult>[]> {
     const config = this.#configure(options);
     const results = new Array<PromiseSettledResult<SegmentationResult>>(inputs.length);
@@ -248,6 +260,7 @@ export class InstanceSegmenter {
       await this.#gate.pass(() => this.#segmentWindows(inputs, options, config, results), options.signal);
     }
     options.signal?.throwIfAborted();
+    for (const result of results) if (result.status === 'rejected') blame(caller, result.reason);
     return results;
   }
 
@@ -413,11 +426,13 @@ export class InstanceSegmenter {
     if (this.#disposing) throw new InstasegError('ERR_DISPOSED', 'the model was disposed');
   }
 
-  #track<T>(promise: Promise<T>): Promise<T> {
-    this.#pending.add(promise);
-    const forget = (): boolean => this.#pending.delete(promise);
-    promise.then(forget, forget);
-    return promise;
+  async #track<T>(caller: Caller, work: Promise<T>): Promise<T> {
+    this.#pending.add(work);
+    try {
+      return await onBehalfOf(caller, work);
+    } finally {
+      this.#pending.delete(work);
+    }
   }
 
   async #dispose(): Promise<void> {
