@@ -33,6 +33,20 @@ const SLOTS = 2;
 // Images of a list that are decoded at once, in groups of maxBatch: one group runs and one comes after it.
 const WINDOW_GROUPS = 2;
 
+type Limits = { readonly [K in keyof SegmenterOptions]-?: number };
+
+/**
+ * Checks how a model is to use its device, and fills in what is left out.
+ * @throws InstasegError ERR_ARGUMENT
+ */
+export function requireLimits({ maxQueue = 256, maxBatch = 4, planCacheBytes = 64 << 20 }: SegmenterOptions): Limits {
+  return {
+    maxQueue: requireInteger('maxQueue', maxQueue, 0),
+    maxBatch: requireInteger('maxBatch', maxBatch, 1, 64),
+    planCacheBytes: requireInteger('planCacheBytes', planCacheBytes, 0),
+  };
+}
+
 /** A loaded model. See {@link load}. */
 export class InstanceSegmenter {
   readonly #network: Network<ModelConfig>;
@@ -53,16 +67,16 @@ export class InstanceSegmenter {
     parameters: Parameters,
     /** The family and everything that the forward pass depends on. */
     readonly config: ModelConfig,
-    options: SegmenterOptions & { ownsDevice: boolean; precision: Precision },
+    options: Limits & { ownsDevice: boolean; precision: Precision },
   ) {
     this.#precision = options.precision;
     this.#device = device;
     this.#ownsDevice = options.ownsDevice;
     this.#network = network;
     this.#parameters = parameters;
-    this.#plans = new PlanCache(requireInteger('planCacheBytes', options.planCacheBytes ?? 64 << 20, 0));
-    this.#gate = new Gate(SLOTS, requireInteger('maxQueue', options.maxQueue ?? 256, 0));
-    this.#maxBatch = requireInteger('maxBatch', options.maxBatch ?? 4, 1, 64);
+    this.#plans = new PlanCache(options.planCacheBytes);
+    this.#gate = new Gate(SLOTS, options.maxQueue);
+    this.#maxBatch = options.maxBatch;
   }
 
   get #features(): NetworkInputs['features'] {
