@@ -4,8 +4,8 @@ import { onAbort } from './abort.js';
 import { awaitNative, callNative, type NativePlan, type NativeTensor, type PlanStep } from './addon.js';
 import { InstasegError } from './errors.js';
 import { SymbolicTensor, type Constant } from './graph.js';
-import { Tensor, type DType } from './tensor.js';
-import { requireSignal } from './validate.js';
+import { DTYPES, Tensor, type DType } from './tensor.js';
+import { invalid, requireOneOf, requireSignal } from './validate.js';
 
 /** What a plan's function returns: symbolic tensors in arrays and objects, nested as one likes. */
 export type SymbolicResult = SymbolicTensor | readonly SymbolicResult[] | { readonly [key: string]: SymbolicResult };
@@ -102,6 +102,18 @@ function assemble(template: SymbolicResult, values: ReadonlyMap<SymbolicTensor, 
   );
 }
 
+/** The inputs of a run as tensors: native code takes their bytes for what their dtype says. */
+function requireTensors(inputs: readonly NativeTensor[]): readonly Tensor[] {
+  if (!Array.isArray(inputs)) throw invalid('inputs', 'an array of tensors', inputs);
+  return (inputs as readonly NativeTensor[]).map((input, i) => {
+    if (input instanceof Tensor) return input;
+    if (typeof input !== 'object' || input === null || !('data' in input)) {
+      throw invalid(`inputs[${i}]`, 'a Tensor or {dtype, shape, data}', input);
+    }
+    return Tensor.from(input.data, input.shape, requireOneOf(`inputs[${i}].dtype`, input.dtype, DTYPES));
+  });
+}
+
 /** Awaits a native run; an abort rejects with the signal's reason. */
 async function awaitRun<T>(
   handle: { promise: Promise<T>; cancel(): void },
@@ -148,17 +160,20 @@ export class Plan<R = SymbolicResult> {
 
   /**
    * Runs the plan. The inputs are copied before the call returns.
-   * @throws InstasegError ERR_SHAPE, ERR_DISPOSED, ERR_OUT_OF_MEMORY, or what an op found wrong with the values
+   * @param inputs tensors, or `{ dtype, shape, data }` as `Tensor.from` takes them
+   * @throws InstasegError ERR_ARGUMENT, ERR_DTYPE, ERR_SHAPE, ERR_DISPOSED, ERR_OUT_OF_MEMORY, or what an op found wrong
+   *   with the values
    */
   async run(inputs: readonly NativeTensor[] = [], options: RunOptions = {}): Promise<ResultOf<R>> {
     const signal = requireSignal(options.signal);
     signal?.throwIfAborted();
+    const tensors = requireTensors(inputs);
     if (this.#disposed) throw new InstasegError('ERR_DISPOSED', 'the plan was disposed');
     const { onProfile } = options;
     const profiled = onProfile !== undefined || (options.profile ?? false);
     const steps = onProfile ? this.#native.describe().steps : [];
     const started = performance.now();
-    const handle = callNative(() => this.#native.run(inputs, profiled), this.run);
+    const handle = callNative(() => this.#native.run(tensors, profiled), this.run);
     const submitted = performance.now();
     const running = awaitRun(handle, signal, this.run);
     this.#onRun(running);
