@@ -21,12 +21,16 @@ void Execution::check_inputs() const {
   for (const Value& value : plan_.graph_.values()) {
     if (value.input < 0) continue;
     const HostTensor& given = run_.inputs[value.input];
-    bool same = given.dtype == value.spec.dtype && given.shape.rank() == value.spec.shape.rank();
+    const auto check = [&](bool same, ErrorCode code) {
+      require(same, code, "input ", value.input, " of the plan is ", name_of(value.spec.dtype), " ", value.spec.shape,
+              "; received ", name_of(given.dtype), " ", given.shape);
+    };
+    check(given.dtype == value.spec.dtype, ErrorCode::dtype);
+    bool same = given.shape.rank() == value.spec.shape.rank();
     for (int axis = 0; same && axis < given.shape.rank(); ++axis) {
       same = value.spec.shape[axis] == kDynamic || value.spec.shape[axis] == given.shape[axis];
     }
-    require(same, ErrorCode::shape, "input ", value.input, " of the plan is ", name_of(value.spec.dtype), " ",
-            value.spec.shape, "; received ", name_of(given.dtype), " ", given.shape);
+    check(same, ErrorCode::shape);
   }
 }
 

@@ -111,6 +111,7 @@ export { Tensor, type DType } from './runtime/tensor.js';
 export { Constant, SymbolicTensor, reshape, type InputSpec, type TensorLike } from './runtime/graph.js';
 export {
   Plan,
+  type Recorded,
   type ResultOf,
   type RunOptions,
   type RunProfile,

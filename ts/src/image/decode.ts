@@ -3,8 +3,10 @@ import { parse } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { types } from 'node:util';
 import type { Sharp } from 'sharp';
+import { onAbort } from '../runtime/abort.js';
 import { InstasegError } from '../runtime/errors.js';
 import { flag, optional, readOptions, abortSignal, type OptionChecks } from '../runtime/options.js';
+import { show } from '../runtime/validate.js';
 import { classifyInput, describeInput, type ClassifiedInput, type ImageInput } from './input.js';
 import { rawToRgb } from './raw.js';
 import { loadSharp } from './sharp.js';
@@ -171,15 +173,14 @@ function firstLine(cause: unknown): string {
 /** Settles as `work` does, or at once when the signal aborts: decoding itself cannot be stopped and ends unheard. */
 async function abortable<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   if (signal === undefined) return work;
-  let onAbort = (): void => undefined;
+  let forget = (): void => undefined;
   const aborted = new Promise<never>((_, reject) => {
-    onAbort = () => reject(signal.reason);
-    signal.addEventListener('abort', onAbort, { once: true });
+    forget = onAbort(signal, () => reject(signal.reason));
   });
   try {
     return await Promise.race([work, aborted]);
   } finally {
-    signal.removeEventListener('abort', onAbort);
+    forget();
   }
 }
 
@@ -191,6 +192,7 @@ export function toBytes(data: Uint8Array | Float32Array): Uint8Array {
 }
 
 function describeValue(value: unknown): string {
-  if (typeof value !== 'object' || value === null) return String(value);
+  // Not the keys of an array of numbers: there may be millions.
+  if (typeof value !== 'object' || value === null || types.isArrayBufferView(value)) return show(value);
   return Array.isArray(value) ? 'an array' : `an object with ${Object.keys(value).slice(0, 8).join(', ') || 'no keys'}`;
 }

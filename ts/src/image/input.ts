@@ -17,7 +17,7 @@ export interface RawImage {
 
 /**
  * An image: a path, a file: URL, the bytes of an encoded file (JPEG, PNG, WebP, GIF, TIFF, AVIF ...; Buffer included),
- * raw pixels, or a sharp instance. Bytes must not change until the call has settled; raw pixels are copied at once.
+ * raw pixels, or a sharp instance. Bytes and pixels must not change until the call has settled.
  */
 export type ImageInput = string | URL | Uint8Array | ArrayBuffer | RawImage | Sharp;
 

@@ -3,7 +3,7 @@ import * as ops from '../ops/index.js';
 import { baseAnchors } from '../nn/anchors.js';
 import { candidateLimit, type BoxPredictions, type Detections } from '../nn/box-head.js';
 import type { Proposals, RpnLevel } from '../nn/rpn.js';
-import { reshape, withCount, type SymbolicTensor } from '../runtime/graph.js';
+import { reshape, type SymbolicTensor } from '../runtime/graph.js';
 import { Tensor } from '../runtime/tensor.js';
 import type { Detectron2AnchorConfig, Detectron2BoxConfig, Detectron2RpnConfig } from '../weights/families/config.js';
 
@@ -131,8 +131,7 @@ export function findDetections(
     iouThreshold: config.nmsThreshold,
     maxOutput: config.maxDetections,
   });
-  const pickBest = picker(best);
-  const take: Pick = (values) => withCount(pickBest(values), best.counts);
+  const take = picker(best);
   return { boxes: take(kept.boxes), scores: take(kept.scores), labels: take(candidates.classes), counts: best.counts };
 }
 
@@ -147,8 +146,7 @@ export function placeDetections(
 ): Detections & { readonly resized: SymbolicTensor } {
   const scaled = ops.clipBoxes(ops.scaleBoxes(boxes, sizes, { counts }), { sizes, to: 'original', counts });
   const kept = ops.filterBoxes(scaled, scores, { strictSize: true, counts });
-  const pick = picker(kept);
-  const take: Pick = (values) => withCount(pick(values), kept.counts);
+  const take = picker(kept);
   return {
     boxes: take(scaled),
     resized: take(boxes),

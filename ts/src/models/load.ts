@@ -3,14 +3,16 @@ import { Device, type DeviceName, type DeviceOptions } from '../runtime/device.j
 import { loadSharp } from '../image/sharp.js';
 import { loadParameters } from '../nn/parameters.js';
 import { InstasegError } from '../runtime/errors.js';
+import { requireHash } from '../weights/checkpoint.js';
 import type { ConfigOverrides } from '../weights/families/config.js';
 import { loadCheckpoint } from '../weights/load.js';
+import { toPath } from '../weights/source-file.js';
 import type { DownloadOptions } from '../weights/zoo/pull.js';
 import { resolveWeights } from '../weights/zoo/resolve.js';
 import { deviceOptions, requireLoadOptions } from './load-options.js';
 import type { Precision, SegmenterOptions } from './options.js';
 import { networkOf } from './registry.js';
-import { InstanceSegmenter } from './segmenter.js';
+import { InstanceSegmenter, requireLimits } from './segmenter.js';
 
 export interface LoadOptions extends DeviceOptions, SegmenterOptions, ConfigOverrides, DownloadOptions {
   /** Where to run: a name, opened for this model alone, or a device that is shared and stays the caller's. */
@@ -51,30 +53,31 @@ function requirePrecision(device: Device, precision: Precision): void {
 export async function load(source: string | URL, options: LoadOptions = {}): Promise<InstanceSegmenter> {
   const { signal, precision = 'f32' } = requireLoadOptions(options);
   signal?.throwIfAborted();
-  const file = await resolveWeights(source, { ...options, onProgress: options.onDownload });
-  // Loading sharp blocks the event loop for a while: now, rather than in the first call of segment.
-  await loadSharp();
-  const checkpoint = await loadCheckpoint(file, { ...options, ...(signal && { signal }) });
+  // Whatever can be wrong before the weights are there is said before they are downloaded.
+  if (typeof source !== 'string') toPath(source);
+  requireHash(options.sha256);
+  const limits = requireLimits(options);
+  const shared = options.device instanceof Device ? options.device : undefined;
+  const device =
+    shared ?? (await Device.open((options.device as DeviceName | undefined) ?? 'auto', deviceOptions(options)));
   try {
-    const shared = options.device instanceof Device ? options.device : undefined;
-    const device =
-      shared ?? (await Device.open((options.device as DeviceName | undefined) ?? 'auto', deviceOptions(options)));
+    requirePrecision(device, precision);
+    const file = await resolveWeights(source, { ...options, onProgress: options.onDownload });
+    // Loading sharp blocks the event loop for a while: now, rather than in the first call of segment.
+    await loadSharp();
+    const checkpoint = await loadCheckpoint(file, { ...options, ...(signal && { signal }) });
     try {
-      requirePrecision(device, precision);
       const parameters = await loadParameters(device, checkpoint, signal);
       const { config } = checkpoint;
-      const model = new InstanceSegmenter(device, networkOf(config), parameters, config, {
-        ...options,
-        ownsDevice: !shared,
-        precision,
-      });
+      const context = { ...limits, ownsDevice: !shared, precision };
+      const model = new InstanceSegmenter(device, networkOf(config), parameters, config, context);
       await model.prepare();
       return model;
-    } catch (error) {
-      if (!shared) await device.dispose();
-      throw error;
+    } finally {
+      await checkpoint.close();
     }
-  } finally {
-    await checkpoint.close();
+  } catch (error) {
+    if (!shared) await device.dispose();
+    throw error;
   }
 }

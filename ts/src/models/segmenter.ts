@@ -3,6 +3,7 @@ import { decodeImage, type DecodedImage } from '../image/decode.js';
 import type { ImageInput } from '../image/input.js';
 import { Mask } from '../masks/mask.js';
 import type { Parameters } from '../nn/parameters.js';
+import { blame, callerOf, onBehalfOf, type Caller } from '../runtime/caller.js';
 import type { Device, MemoryStats } from '../runtime/device.js';
 import { InstasegError } from '../runtime/errors.js';
 import { Gate } from '../runtime/gate.js';
@@ -39,6 +40,23 @@ export interface ModelDeviceInfo {
 // One run on the device and one being prepared keep it busy; more would only hold memory.
 const SLOTS = 2;
 
+// Images of a list that are decoded at once, in groups of maxBatch: one group runs and one comes after it.
+const WINDOW_GROUPS = 2;
+
+type Limits = { readonly [K in keyof SegmenterOptions]-?: number };
+
+/**
+ * Checks how a model is to use its device, and fills in what is left out.
+ * @throws InstasegError ERR_ARGUMENT
+ */
+export function requireLimits({ maxQueue = 256, maxBatch = 4, planCacheBytes = 64 << 20 }: SegmenterOptions): Limits {
+  return {
+    maxQueue: requireInteger('maxQueue', maxQueue, 0),
+    maxBatch: requireInteger('maxBatch', maxBatch, 1, 64),
+    planCacheBytes: requireInteger('planCacheBytes', planCacheBytes, 0),
+  };
+}
+
 /** A loaded model. See {@link load}. */
 export class InstanceSegmenter {
   readonly #network: Network<ModelConfig>;
@@ -59,16 +77,16 @@ export class InstanceSegmenter {
     parameters: Parameters,
     /** The family and everything that the forward pass depends on. */
     readonly config: ModelConfig,
-    options: SegmenterOptions & { ownsDevice: boolean; precision: Precision },
+    options: Limits & { ownsDevice: boolean; precision: Precision },
   ) {
     this.#precision = options.precision;
     this.#device = device;
     this.#ownsDevice = options.ownsDevice;
     this.#network = network;
     this.#parameters = parameters;
-    this.#plans = new PlanCache(requireInteger('planCacheBytes', options.planCacheBytes ?? 64 << 20, 0));
-    this.#gate = new Gate(SLOTS, requireInteger('maxQueue', options.maxQueue ?? 256, 0));
-    this.#maxBatch = requireInteger('maxBatch', options.maxBatch ?? 4, 1, 64);
+    this.#plans = new PlanCache(options.planCacheBytes);
+    this.#gate = new Gate(SLOTS, options.maxQueue);
+    this.#maxBatch = options.maxBatch;
   }
 
   get #features(): NetworkInputs['features'] {
@@ -101,7 +119,7 @@ export class InstanceSegmenter {
     return this.#device.memoryStats();
   }
 
-  /** Gives cached memory and compiled plans back. */
+  /** Gives cached memory and compiled plans back; calls in flight finish with theirs. */
   trim(): void {
     this.#plans.clear();
     this.#device.trim();
@@ -123,6 +141,8 @@ export class InstanceSegmenter {
   /**
    * Finds the instances in several images. Images of equal padded size run together; every result is exactly that of the
    * image's own call. One that fails does not touch the others: see each entry's `status`, as with Promise.allSettled.
+   * A few groups are decoded ahead of the one that runs; in the queue the whole list counts as one call.
+   * @throws InstasegError ERR_ARGUMENT, ERR_OVERLOADED, ERR_DISPOSED about the call itself; the signal's reason
    */
   segment(
     inputs: readonly ImageInput[],
@@ -132,25 +152,36 @@ export class InstanceSegmenter {
     input: ImageInput | readonly ImageInput[],
     options: SegmentBatchOptions = {},
   ): Promise<SegmentationResult | PromiseSettledResult<SegmentationResult>[]> {
+    const caller = callerOf(this.segment);
     return Array.isArray(input)
-      ? this.#track(this.#segmentMany(input as readonly ImageInput[], options))
-      : this.#track(this.#segmentOne(input as ImageInput, options));
+      ? this.#track(caller, this.#segmentMany(input as readonly ImageInput[], options, caller))
+      : this.#track(caller, this.#segmentOne(input as ImageInput, options));
   }
 
   /**
    * Results of a stream of images, in order. At most `maxInFlight` images are read ahead, so memory stays flat however
-   * long the stream is. An image that fails ends the stream with its error.
-   * @throws InstasegError as `segment` does
+   * long the stream is, and in the queue the whole stream counts as one call. An image that fails ends the stream with
+   * its error.
+   * @throws InstasegError as `segment` of one image does, ERR_OVERLOADED for the first image only
    */
-  async *stream(
+  stream(
     inputs: AsyncIterable<ImageInput> | Iterable<ImageInput>,
     options: StreamOptions = {},
   ): AsyncGenerator<SegmentationResult, void, undefined> {
+    return this.#stream(inputs, options, callerOf(this.stream));
+  }
+
+  async *#stream(
+    inputs: AsyncIterable<ImageInput> | Iterable<ImageInput>,
+    options: StreamOptions,
+    caller: Caller,
+  ): AsyncGenerator<SegmentationResult, void, undefined> {
     const { maxInFlight = 2, ...rest } = requireStreamOptions(options);
     requireIterable('inputs', inputs);
+    const place = this.#gate.place();
     const ahead: Promise<SegmentationResult>[] = [];
     const begin = (input: ImageInput): void => {
-      const result = this.segment(input, rest);
+      const result = this.#track(caller, this.#segmentOne(input, rest, place));
       result.catch(() => undefined); // awaited in its turn
       ahead.push(result);
     };
@@ -161,6 +192,7 @@ export class InstanceSegmenter {
       }
       while (ahead.length > 0) yield await ahead.shift()!;
     } finally {
+      place.close();
       await Promise.allSettled(ahead);
     }
   }
@@ -218,12 +250,17 @@ export class InstanceSegmenter {
   async prepare(): Promise<void> {
     const image: DecodedImage = { data: new Uint8Array(0), width: 640, height: 480, channels: 3 };
     const job = this.#job(image, this.config);
-    await this.#plans.get(this.#planKey([job], this.config), () => this.#compile([job], this.config));
+    const nothing = (): Promise<void> => Promise.resolve();
+    await this.#plans.use(this.#planKey([job], this.config), () => this.#compile([job], this.config), nothing);
   }
 
-  async #segmentOne(input: ImageInput, options: SegmentOptions): Promise<SegmentationResult> {
+  async #segmentOne(
+    input: ImageInput,
+    options: SegmentOptions,
+    place: Pick<Gate, 'pass'> = this.#gate,
+  ): Promise<SegmentationResult> {
     const config = this.#configure(requireSegmentOptions(options));
-    return this.#gate.pass(async () => {
+    return place.pass(async () => {
       const started = performance.now();
       const job = this.#job(await this.#decode(input, options), config);
       const decoded = performance.now();
@@ -239,41 +276,70 @@ export class InstanceSegmenter {
   async #segmentMany(
     inputs: readonly ImageInput[],
     options: SegmentBatchOptions,
+    caller: Caller,
   ): Promise<PromiseSettledResult<SegmentationResult>[]> {
     const config = this.#configure(requireBatchOptions(options));
     const results = new Array<PromiseSettledResult<SegmentationResult>>(inputs.length);
-    const jobs = new Map<number, Job>();
-    await Promise.all(
-      inputs.map((input, i) =>
-        this.#gate
-          .pass(async () => jobs.set(i, this.#job(await this.#decode(input, options), config)), options.signal)
-          .catch((reason: unknown) => {
-            results[i] = { status: 'rejected', reason };
-          }),
-      ),
-    );
+    if (inputs.length > 0) {
+      await this.#gate.pass(() => this.#segmentWindows(inputs, options, config, results), options.signal);
+    }
     options.signal?.throwIfAborted();
-    const groups = options.padTogether ? [[...jobs.keys()].sort((a, b) => a - b)] : this.#group(jobs, config);
-    await Promise.all(
-      groups.map(async (indices) => {
-        const members = indices.map((i) => jobs.get(i)!);
-        const batch = options.padTogether ? padTogether(members) : members;
-        const outcome = await settle(
-          this.#gate.pass(() => this.#forward(batch, config, options.signal), options.signal),
-        );
-        indices.forEach((i, k) => {
-          results[i] =
-            outcome.status === 'rejected'
-              ? outcome
-              : {
-                  status: 'fulfilled',
-                  value: new SegmentationResult(batch[k]!.image, outcome.value[k]!, imageIdOption(options)),
-                };
-        });
-      }),
-    );
-    options.signal?.throwIfAborted();
+    for (const result of results) if (result.status === 'rejected') blame(caller, result.reason);
     return results;
+  }
+
+  /**
+   * Fills `results`, a window of images after the other: while the groups of one run, the next is decoded. Images that
+   * fill no group of `maxBatch` wait for others of their size, as long as they are not more than a window.
+   */
+  async #segmentWindows(
+    inputs: readonly ImageInput[],
+    options: SegmentBatchOptions,
+    config: ModelConfig,
+    results: PromiseSettledResult<SegmentationResult>[],
+  ): Promise<void> {
+    const window = options.padTogether ? inputs.length : WINDOW_GROUPS * this.#maxBatch;
+    const decoders = new Gate(SLOTS, Infinity);
+    const decode = (i: number): Promise<Job> =>
+      decoders.pass(async () => this.#job(await this.#decode(inputs[i]!, options), config));
+    const decodeWindow = (begin: number): Promise<PromiseSettledResult<Job>[]> => {
+      const indices = Array.from({ length: Math.min(window, inputs.length - begin) }, (_, k) => begin + k);
+      return Promise.allSettled(indices.map(decode));
+    };
+    const run = async (indices: readonly number[], jobs: readonly Job[]): Promise<void> => {
+      const outcome = await settle(this.#forward(jobs, config, options.signal));
+      indices.forEach((i, k) => {
+        results[i] =
+          outcome.status === 'rejected'
+            ? outcome
+            : {
+                status: 'fulfilled',
+                value: new SegmentationResult(jobs[k]!.image, outcome.value[k]!, imageIdOption(options)),
+              };
+      });
+    };
+    const waiting = new Map<number, Job>();
+    const running: Promise<void>[] = [];
+    let ahead = decodeWindow(0);
+    for (let begin = 0; begin < inputs.length; begin += window) {
+      const decoded = await ahead;
+      const end = begin + decoded.length;
+      if (end < inputs.length) ahead = decodeWindow(end);
+      for (const [k, outcome] of decoded.entries()) {
+        if (outcome.status === 'fulfilled') waiting.set(begin + k, outcome.value);
+        else results[begin + k] = outcome;
+      }
+      const groups = options.padTogether ? [[...waiting.keys()]] : this.#group(waiting, config);
+      const full = groups.filter(({ length }) => length === this.#maxBatch);
+      const others = waiting.size - full.length * this.#maxBatch;
+      for (const indices of end === inputs.length || others > window ? groups : full) {
+        const members = indices.map((i) => waiting.get(i)!);
+        for (const i of indices) waiting.delete(i);
+        if (running.length >= SLOTS) await running.shift();
+        running.push(run(indices, options.padTogether ? padTogether(members) : members));
+      }
+    }
+    await Promise.all(running);
   }
 
   /** Indices of images that one plan can run together, at most maxBatch in each group. */
@@ -311,13 +377,16 @@ export class InstanceSegmenter {
     if (jobs.length === 0) return [];
     const started = performance.now();
     let compiled = false;
-    const plan = await this.#plans.get(this.#planKey(jobs, config), () => {
+    let found = started;
+    const compile = (): Promise<Plan<NetworkOutputs>> => {
       compiled = true;
       return this.#compile(jobs, config);
-    });
-    const found = performance.now();
+    };
     const onProfile = stages && ((run: RunProfile): void => void (stages.run = run));
-    const outputs = await plan.run(inputTensors(jobs), { signal, onProfile });
+    const outputs = await this.#plans.use(this.#planKey(jobs, config), compile, (plan) => {
+      found = performance.now();
+      return plan.run(inputTensors(jobs), { signal, onProfile });
+    });
     const ran = performance.now();
     const instances = jobs.map(({ image }, n) => this.#instances(outputs, n, jobs.length, image, config));
     if (stages) Object.assign(stages, { plan: found - started, compiled, instances: performance.now() - ran });
@@ -381,17 +450,18 @@ export class InstanceSegmenter {
     if (this.#disposing) throw new InstasegError('ERR_DISPOSED', 'the model was disposed');
   }
 
-  #track<T>(promise: Promise<T>): Promise<T> {
-    this.#pending.add(promise);
-    const forget = (): boolean => this.#pending.delete(promise);
-    promise.then(forget, forget);
-    return promise;
+  async #track<T>(caller: Caller, work: Promise<T>): Promise<T> {
+    this.#pending.add(work);
+    try {
+      return await onBehalfOf(caller, work);
+    } finally {
+      this.#pending.delete(work);
+    }
   }
 
   async #dispose(): Promise<void> {
     await Promise.allSettled(this.#pending);
     this.#plans.clear();
-    await Promise.resolve(); // plans' own disposal is queued behind their promises
     this.#parameters.dispose();
     if (this.#ownsDevice) await this.#device.dispose();
     else this.#device.trim();

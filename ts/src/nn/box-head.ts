@@ -1,6 +1,6 @@
 /** The second stage of Faster R-CNN (Ren et al., 2015) as torchvision.models.detection.roi_heads runs it. */
 import * as ops from '../ops/index.js';
-import { reshape, withCount, type SymbolicTensor } from '../runtime/graph.js';
+import { reshape, type SymbolicTensor } from '../runtime/graph.js';
 import type { BoxConfig } from '../weights/families/config.js';
 import { convNorm } from './layers.js';
 import type { Parameters } from './parameters.js';
@@ -117,6 +117,6 @@ export function detect(
     maxOutput: config.maxDetections,
   });
   const take = (values: SymbolicTensor): SymbolicTensor =>
-    withCount(ops.gatherRows(values, best.indices, { counts: best.counts }), best.counts);
+    ops.gatherRows(values, best.indices, { counts: best.counts });
   return { boxes: take(kept.boxes), scores: take(kept.scores), labels: take(candidates.classes), counts: best.counts };
 }

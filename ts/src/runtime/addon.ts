@@ -3,6 +3,7 @@
  */
 import { types } from 'node:util';
 import { loadAddonFile, type AddonFile, type BundledAddon } from './addon-file.js';
+import { callerOf } from './caller.js';
 import { InstasegError, type ErrorCode } from './errors.js';
 import type { DType } from './tensor.js';
 
@@ -160,20 +161,14 @@ export function callNative<T>(call: () => T, at?: (...args: never[]) => unknown)
   }
 }
 
-/**
- * Awaits native work begun by the public function `at`. Its errors become InstasegError with the caller's stack, which
- * is taken now: after the await the caller's frames are gone.
- */
+/** Awaits native work begun by the public function `at`. Its errors become InstasegError with the caller's stack. */
 export async function awaitNative<T>(work: Promise<T>, at: (...args: never[]) => unknown): Promise<T> {
-  const here: { stack?: string } = {};
-  Error.captureStackTrace(here, at);
+  const caller = callerOf(at);
   try {
     return await work;
   } catch (error) {
     const wrapped = fromNative(error);
-    if (wrapped instanceof InstasegError && here.stack) {
-      wrapped.stack = `${wrapped.name}: ${wrapped.message}${here.stack.slice(here.stack.indexOf('\n'))}`;
-    }
+    if (wrapped instanceof InstasegError) wrapped.stack = `${wrapped.name}: ${wrapped.message}${caller.frames}`;
     throw wrapped;
   }
 }

@@ -5,7 +5,7 @@ import { Constant, Recording, requireInputSpec, withRecording, type InputSpec, t
 import { COMPILE_OPTIONS, DEVICE_OPTIONS, RUN_OPTIONS } from './device-options.js';
 import { readOptions } from './options.js';
 import { isMusl } from './platform.js';
-import { collectOutputs, Plan, type ResultOf, type RunOptions, type SymbolicResult } from './plan.js';
+import { collectOutputs, Plan, type Recorded, type ResultOf, type RunOptions, type SymbolicResult } from './plan.js';
 import { DTYPES, requireShape, type DType } from './tensor.js';
 import { invalid, requireFunction, requireOneOf } from './validate.js';
 
@@ -178,11 +178,11 @@ export class Device {
    * @throws InstasegError what the ops say about their arguments; ERR_UNSUPPORTED where no kernel of the device takes them,
    *   ERR_OUT_OF_MEMORY, ERR_DISPOSED; or the signal's reason
    */
-  async run<R>(body: () => R, options: RunOptions = {}): Promise<ResultOf<R>> {
+  async run<R>(body: () => R & Recorded<R>, options: RunOptions = {}): Promise<ResultOf<R>> {
     readOptions('run', options, RUN_OPTIONS).signal?.throwIfAborted();
     requireFunction('body', body);
     const recording = this.#record();
-    const result = withRecording(recording, body);
+    const result: R = withRecording(recording, body);
     const plan = await this.#compile(recording, result, [], this.run);
     try {
       return await plan.run([...recording.boundInputs.values()], options);
@@ -203,7 +203,7 @@ export class Device {
    */
   async compile<const S extends readonly InputSpec[], R>(
     inputs: S,
-    body: (...inputs: { [K in keyof S]: SymbolicTensor }) => R,
+    body: (...inputs: { [K in keyof S]: SymbolicTensor }) => R & Recorded<R>,
     options: CompileOptions = {},
   ): Promise<Plan<R>> {
     if (!Array.isArray(inputs)) throw invalid('inputs', 'an array of {dtype, shape}', inputs);
@@ -215,7 +215,7 @@ export class Device {
       const { dtype, shape } = requireInputSpec(spec);
       return recording.input(dtype, shape);
     });
-    const result = withRecording(recording, () => body(...(symbols as { [K in keyof S]: SymbolicTensor })));
+    const result: R = withRecording(recording, () => body(...(symbols as { [K in keyof S]: SymbolicTensor })));
     return this.#compile(recording, result, inputs, this.compile, variant);
   }
 

@@ -2,6 +2,7 @@
  * Recording: ops called on symbolic tensors append to the graph of the recording that is under way. The native side
  * checks every call and infers its shapes at once, so there is one set of shape rules.
  */
+import { types } from 'node:util';
 import {
   addon,
   callNative,
@@ -76,6 +77,8 @@ export class Recording {
   readonly boundInputs = new Map<number, Tensor>();
   /** Whether a Tensor that was not passed as an input is fixed now (compile) or an input (run). */
   tensorsAreConstants = false;
+  /** What a recording was told that was begun inside of this one; in an async function that is a rejection. */
+  nested: InstasegError | undefined;
   readonly #device: NativeDevice;
   readonly #lifted = new Map<object, SymbolicTensor>();
   #inputCount = 0;
@@ -132,14 +135,24 @@ function toConstant(device: NativeDevice, tensor: Tensor): Constant {
 // Recording is synchronous, so one variable says which recording ops belong to.
 let current: Recording | undefined;
 
-/** Runs `body` with ops appending to `recording`. */
+/**
+ * Runs `body` with ops appending to `recording`.
+ * @throws InstasegError ERR_ARGUMENT where a recording is under way, or where `body` returns a promise
+ */
 export function withRecording<T>(recording: Recording, body: () => T): T {
-  if (current) throw new InstasegError('ERR_ARGUMENT', 'device.run and device.compile cannot be nested');
+  if (current) {
+    current.nested = new InstasegError('ERR_ARGUMENT', 'device.run and device.compile cannot be nested');
+    throw current.nested;
+  }
   current = recording;
   try {
     const result = body();
-    if (result instanceof Promise) {
-      throw new InstasegError('ERR_ARGUMENT', 'the function given to run or compile must not be async');
+    if (types.isPromise(result)) {
+      // Nobody else waits for it: unobserved, its rejection would end the process.
+      result.catch(() => undefined);
+      throw (
+        recording.nested ?? new InstasegError('ERR_ARGUMENT', 'the function given to run or compile must not be async')
+      );
     }
     return result;
   } finally {
@@ -193,14 +206,13 @@ function layerOf(inputs: readonly (TensorLike | undefined)[]): string | undefine
 
 /**
  * Says that only the first counts[g] rows of each group are valid. Rows are either the first dimension, split evenly over
- * the groups (`rowAxis` 0), or the second of [groups, capacity, ...] (`rowAxis` 1). A result with one group is read back
- * without the rows past its count.
+ * the groups (`axis` 0), or the second of [groups, capacity, ...] (`axis` 1); the caller knows which, as the shape alone does
+ * not tell a single row from a single group. A result with one group is read back without the rows past its count.
  */
-export function withCount(tensor: SymbolicTensor, count: TensorLike | undefined, rowAxis?: 0 | 1): SymbolicTensor {
+export function withCount(tensor: SymbolicTensor, count: TensorLike | undefined, axis: 0 | 1): SymbolicTensor {
   if (count === undefined) return tensor;
-  const symbolic = tensor.recording.lift(count, false);
-  const axis = rowAxis ?? (tensor.shape.length > 1 && tensor.shape[0] === symbolic.shape[0] ? 1 : 0);
-  return new SymbolicTensor(tensor.recording, tensor.id, tensor.dtype, tensor.shape, { counts: symbolic, axis });
+  const counts = tensor.recording.lift(count, false);
+  return new SymbolicTensor(tensor.recording, tensor.id, tensor.dtype, tensor.shape, { counts, axis });
 }
 
 /** The same elements under another shape (one dimension may be -1); no data moves. */

@@ -1,13 +1,28 @@
 /** Compiled plans and the structures that their results come in. */
+import { types } from 'node:util';
+import { onAbort } from './abort.js';
 import { awaitNative, callNative, type NativePlan, type NativeTensor, type PlanStep } from './addon.js';
 import { InstasegError } from './errors.js';
 import { RUN_OPTIONS } from './device-options.js';
-import { SymbolicTensor } from './graph.js';
+import { SymbolicTensor, type Constant } from './graph.js';
 import { readOptions } from './options.js';
-import { Tensor, type DType } from './tensor.js';
+import { DTYPES, Tensor, type DType } from './tensor.js';
+import { invalid, requireOneOf } from './validate.js';
 
 /** What a plan's function returns: symbolic tensors in arrays and objects, nested as one likes. */
 export type SymbolicResult = SymbolicTensor | readonly SymbolicResult[] | { readonly [key: string]: SymbolicResult };
+
+/**
+ * `T` where a plan can return it: what an op made, in arrays and objects. Anything else in it (a number, a promise, a
+ * Tensor, which would be an input) becomes `never`, so that the compiler refuses it.
+ */
+export type Recorded<T> = T extends Tensor | Constant | Promise<unknown> | ((...args: never[]) => unknown)
+  ? never
+  : T extends SymbolicTensor
+    ? T
+    : T extends object
+      ? { [K in keyof T]: Recorded<T[K]> }
+      : never;
 
 /** The same structure with values. */
 export type ResultOf<T> = T extends SymbolicTensor
@@ -55,9 +70,11 @@ export function collectOutputs(result: SymbolicResult): SymbolicTensor[] {
     if (value instanceof SymbolicTensor) {
       found.add(value);
       if (value.rows) found.add(value.rows.counts);
-    } else if (typeof value === 'object' && value !== null) {
+    } else if (typeof value === 'object' && value !== null && !types.isPromise(value)) {
       Object.values(value).forEach(visit);
     } else {
+      // Nobody else waits for a promise that is in the result.
+      if (types.isPromise(value)) (value as Promise<unknown>).catch(() => undefined);
       throw new InstasegError('ERR_ARGUMENT', 'a plan must return tensors that its ops made, in arrays or objects');
     }
   };
@@ -69,7 +86,7 @@ export function collectOutputs(result: SymbolicResult): SymbolicTensor[] {
 function trimmed(tensor: Tensor, axis: 0 | 1, counts: Tensor): Tensor {
   if (counts.length !== 1) return tensor;
   const capacity = tensor.shape[axis] ?? 0;
-  const rows = Math.min(Number(counts.data[0]), capacity);
+  const rows = Math.min(Math.max(Number(counts.data[0]), 0), capacity);
   const shape = tensor.shape.map((dim, i) => (i === axis ? rows : dim));
   const length = capacity === 0 ? 0 : (tensor.length / capacity) * rows;
   return Tensor.from(tensor.data.slice(0, length), shape, tensor.dtype);
@@ -87,20 +104,32 @@ function assemble(template: SymbolicResult, values: ReadonlyMap<SymbolicTensor, 
   );
 }
 
+/** The inputs of a run as tensors: native code takes their bytes for what their dtype says. */
+function requireTensors(inputs: readonly NativeTensor[]): readonly Tensor[] {
+  if (!Array.isArray(inputs)) throw invalid('inputs', 'an array of tensors', inputs);
+  return (inputs as readonly NativeTensor[]).map((input, i) => {
+    if (input instanceof Tensor) return input;
+    if (typeof input !== 'object' || input === null || !('data' in input)) {
+      throw invalid(`inputs[${i}]`, 'a Tensor or {dtype, shape, data}', input);
+    }
+    return Tensor.from(input.data, input.shape, requireOneOf(`inputs[${i}].dtype`, input.dtype, DTYPES));
+  });
+}
+
 /** Awaits a native run; an abort rejects with the signal's reason. */
 async function awaitRun<T>(
   handle: { promise: Promise<T>; cancel(): void },
   signal: AbortSignal | undefined,
   at: (...args: never[]) => unknown,
 ): Promise<T> {
-  signal?.addEventListener('abort', handle.cancel, { once: true });
+  const forget = onAbort(signal, handle.cancel);
   try {
     return await awaitNative(handle.promise, at);
   } catch (error) {
     if (signal?.aborted) throw signal.reason;
     throw error;
   } finally {
-    signal?.removeEventListener('abort', handle.cancel);
+    forget();
   }
 }
 
@@ -133,16 +162,19 @@ export class Plan<R = SymbolicResult> {
 
   /**
    * Runs the plan. The inputs are copied before the call returns.
-   * @throws InstasegError ERR_SHAPE, ERR_DISPOSED, ERR_OUT_OF_MEMORY, or what an op found wrong with the values
+   * @param inputs tensors, or `{ dtype, shape, data }` as `Tensor.from` takes them
+   * @throws InstasegError ERR_ARGUMENT, ERR_DTYPE, ERR_SHAPE, ERR_DISPOSED, ERR_OUT_OF_MEMORY, or what an op found wrong
+   *   with the values
    */
   async run(inputs: readonly NativeTensor[] = [], options: RunOptions = {}): Promise<ResultOf<R>> {
     const { signal, profile: measured = false, onProfile } = readOptions('run', options, RUN_OPTIONS);
     signal?.throwIfAborted();
+    const tensors = requireTensors(inputs);
     if (this.#disposed) throw new InstasegError('ERR_DISPOSED', 'the plan was disposed');
     const profiled = onProfile !== undefined || measured;
     const steps = onProfile ? this.#native.describe().steps : [];
     const started = performance.now();
-    const handle = callNative(() => this.#native.run(inputs, profiled), this.run);
+    const handle = callNative(() => this.#native.run(tensors, profiled), this.run);
     const submitted = performance.now();
     const running = awaitRun(handle, signal, this.run);
     this.#onRun(running);

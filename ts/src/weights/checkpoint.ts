@@ -97,7 +97,8 @@ export async function openCheckpoint(path: string | URL, options: OpenCheckpoint
 /** Checks of {@link OpenCheckpointOptions}; the SHA-256 is checked where it is used. */
 export const OPEN_OPTIONS = { sha256: unchecked, signal: abortSignal } satisfies OptionChecks<OpenCheckpointOptions>;
 
-function requireHash(hash: string | undefined): string | undefined {
+/** Checks the `sha256` of options and gives it in lower case. */
+export function requireHash(hash: string | undefined): string | undefined {
   if (hash === undefined || (typeof hash === 'string' && /^[0-9a-f]{8,64}$/i.test(hash))) return hash?.toLowerCase();
   throw new InstasegError('ERR_ARGUMENT', `Expected 8 to 64 hexadecimal digits for sha256, received ${show(hash)}`);
 }

@@ -34,7 +34,9 @@ export function toPath(path: string | URL): string {
   if (typeof path === 'string' && path !== '' && !path.includes('\0')) return path;
   if (path instanceof URL && path.protocol === 'file:') return fileURLToPath(path);
   const received = path instanceof URL ? path.href : show(path);
-  throw new InstasegError('ERR_ARGUMENT', `Expected a file path or a file: URL for path, received ${received}`);
+  const fix =
+    types.isArrayBufferView(path) || types.isAnyArrayBuffer(path) ? '; write it to a file and pass its path' : '';
+  throw new InstasegError('ERR_ARGUMENT', `Expected a file path or a file: URL for path, received ${received}${fix}`);
 }
 
 /** An error of the operating system, as Node.js reports it; in Jest it is of another realm than this code. */

@@ -1,4 +1,5 @@
 import { InstasegError } from '../runtime/errors.js';
+import { show } from '../runtime/validate.js';
 
 /** Element types that a checkpoint may hold. `bool` is one byte, 0 or 1. */
 export type CheckpointDType = 'f64' | 'f32' | 'f16' | 'bf16' | 'i64' | 'i32' | 'i16' | 'i8' | 'u8' | 'bool';
@@ -83,10 +84,7 @@ export function inFile<T>(path: string, step: () => T): T {
 export function requireTensor<T>(tensors: ReadonlyMap<string, T>, name: string, path: string): T {
   const info = tensors.get(name);
   if (info === undefined) {
-    throw new InstasegError(
-      'ERR_ARGUMENT',
-      `Expected the name of a tensor of ${path}, received ${JSON.stringify(name)}`,
-    );
+    throw new InstasegError('ERR_ARGUMENT', `Expected the name of a tensor of ${path}, received ${show(name)}`);
   }
   return info;
 }

@@ -1,5 +1,5 @@
 /** One sub-case of an operator family while it runs: reads what case.json gives, remembers what was used and compared. */
-import type { Device, ResultOf, Tensor } from '../../src/index.js';
+import type { Device, Recorded, ResultOf, Tensor } from '../../src/index.js';
 import type { GoldenTensor, GoldenTensors, SubCase } from './case-files.js';
 import { compareShapes, compareValues, failed, type Comparison, type Tolerance } from './compare.js';
 import { toNchw, toNhwc, toTensor } from './layout.js';
@@ -84,7 +84,7 @@ export class OpCase {
     this.#outputs = new Fields(subCase.outputs);
   }
 
-  run<R>(body: () => R): Promise<ResultOf<R>> {
+  run<R>(body: () => R & Recorded<R>): Promise<ResultOf<R>> {
     return this.device.run(body);
   }
 

@@ -295,6 +295,12 @@ test('files that cannot be read are refused', async (t) => {
   await t.throwsAsync(decodeImage(directory), { code: 'ERR_FILE', message: /it is a directory/ });
 });
 
+test('numbers without a size are refused in a few words, however many they are', async (t) => {
+  const pixels = new Float32Array(1 << 26) as unknown as Uint8Array;
+  const message = /with a typed array, received Float32Array\(67108864\)$/;
+  await t.throwsAsync(decodeImage(pixels), { code: 'ERR_ARGUMENT', message });
+});
+
 test('addresses that are no files are refused with the way out', async (t) => {
   const refuse = async (input: string | URL, message: RegExp): Promise<void> => {
     await t.throwsAsync(decodeImage(input), { code: 'ERR_ARGUMENT', message });

@@ -2,6 +2,7 @@
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import test, { type ExecutionContext } from 'ava';
 import type { RawImage } from '../../src/image/input.js';
 import { decodeImage } from '../../src/image/decode.js';
@@ -94,6 +95,18 @@ test.serial('repeated calls give the same bits', async (t) => {
   await model.segment(TALL, SMALL);
   model.trim();
   t.is(bits(await model.segment(SHAPES, SMALL)), bits(first));
+});
+
+test.serial('trim() touches no call in flight, whatever it waits for', async (t) => {
+  const expected = bits(await model.segment(SHAPES, TINY));
+  const image = await decodeImage(SHAPES);
+  for (let turns = 0; turns < 8; turns += 1) {
+    model.trim();
+    const result = model.segment(image, TINY);
+    for (let turn = 0; turn < turns; turn += 1) await nextTurn();
+    model.trim();
+    t.is(bits(await result), expected, `${turns} turns of the event loop`);
+  }
 });
 
 test.serial('the number of threads changes nothing', async (t) => {

@@ -97,8 +97,8 @@ test('a plan takes it in place of conv2d and selectChannel, with the same bits o
     t.is(apart.steps.length, 2);
     const [selected] = await apart.run();
     const result = await fused.run();
-    if (TEST_DEVICE === 'cpu') t.deepEqual(result.data, selected!.data as Float32Array);
-    else assertClose(t, result.data, selected!.data, { rtol: 1e-5 });
+    if (TEST_DEVICE === 'cpu') t.deepEqual(result.data, selected.data as Float32Array);
+    else assertClose(t, result.data, selected.data, { rtol: 1e-5 });
     // Strides move pixels, an activation is not the sigmoid of one channel.
     for (const more of [{ stride: 2 }, { activation: 'relu' }, { padding: 1 }] as const) {
       const plan = await device.compile([], () => ops.selectChannel(ops.conv2d(x, weight, more), labels));

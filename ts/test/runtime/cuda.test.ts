@@ -93,9 +93,9 @@ onGpu('inputs and constants may be returned as they are', (t) =>
     const constant = Tensor.from(new Float32Array([7, 8]));
     const plan = await device.compile([f32([2])], (x) => [x, reshape(x, [2, 1]), reshape(constant, [1, 2])]);
     const [same, column, row] = await plan.run([Tensor.from(new Float32Array([5, 6]))]);
-    t.deepEqual([...same!.data], [5, 6]);
-    t.deepEqual([...column!.shape], [2, 1]);
-    t.deepEqual([...row!.data], [7, 8]);
+    t.deepEqual([...same.data], [5, 6]);
+    t.deepEqual([...column.shape], [2, 1]);
+    t.deepEqual([...row.data], [7, 8]);
   }),
 );
 

@@ -2,6 +2,7 @@ import { mkdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 import test from 'ava';
+import type { InstasegError } from '../../src/runtime/errors.js';
 import { openCheckpoint, stateDict } from '../../src/weights/checkpoint.js';
 import { pickle } from './pickle-builder.js';
 import {
@@ -72,6 +73,17 @@ test('the path is checked', async (t) => {
   await failsWith(() => openCheckpoint(''), 'ERR_ARGUMENT', /Expected a file path/);
   await failsWith(() => openCheckpoint(new URL('https://example.org/x')), 'ERR_ARGUMENT', /received https:/);
   await failsWith(() => openCheckpoint(3 as unknown as string), 'ERR_ARGUMENT', /received 3/);
+  // Described in a few words, however large they are.
+  for (const [bytes, shown] of [
+    [Buffer.alloc(1 << 28), 'Buffer(268435456)'],
+    [new ArrayBuffer(8), 'an object (ArrayBuffer)'],
+  ] as const) {
+    const message = `Expected a file path or a file: URL for path, received ${shown}; write it to a file and pass its path`;
+    const error = await t.throwsAsync(openCheckpoint(bytes as unknown as string), { message });
+    t.is((error as InstasegError).code, 'ERR_ARGUMENT');
+  }
+  const hash = Buffer.alloc(1 << 28) as unknown as string;
+  await failsWith(() => openCheckpoint('x', { sha256: hash }), 'ERR_ARGUMENT', /sha256, received Buffer\(268435456\)$/);
   const checkpoint = await openCheckpoint(pathToFileURL(fixture('views.pth')));
   t.is(checkpoint.path, fixture('views.pth'));
   await checkpoint.close();

@@ -207,3 +207,10 @@ for (const [overrides, message] of wrongYolact) {
     t.pass();
   });
 }
+
+test('a value that does not fit is described in a few words, however large it is', async (t) => {
+  const size = Buffer.alloc(1 << 28) as unknown as number;
+  const message = /integer from 1 for config\.image\.size, received Buffer\(268435456\)$/;
+  await failsWith(() => overrideConfig(yolact, { image: { size } }), 'ERR_ARGUMENT', message);
+  t.pass();
+});
