@@ -69,6 +69,7 @@ async function best(
   device: Device,
   op: string,
   record: () => ReturnType<typeof benchmarkCopy>,
+  leastMs = LEAST_MS,
 ): Promise<{ milliseconds: number; flops: number; bytes: number }> {
   const plan = await device.compile([], () => {
     const output = record();
@@ -77,7 +78,7 @@ async function best(
   try {
     const times: number[] = [];
     const started = performance.now();
-    while (times.length < RUNS || performance.now() - started < LEAST_MS) {
+    while (times.length < RUNS || performance.now() - started < leastMs) {
       await plan.run([], { onProfile: ({ steps }) => times.push(steps.find((step) => step.op === op)!.milliseconds) });
     }
     const step = plan.steps.find((each) => each.op === op)!;
@@ -92,11 +93,12 @@ async function measureFma(device: Device): Promise<number> {
   const chains = Tensor.from(new Float32Array(device.name === 'cpu' ? 192 * 64 : 192 << 13).fill(1));
   const record = (length: number) => () => benchmarkFma(chains, { length, factor: 0.999, addend: 0.001 });
   let length = 1000;
-  let found = await best(device, 'benchmarkFma', record(length));
-  while (found.milliseconds < 10 && length < 1 << 24) {
-    length = Math.ceil(length * Math.min(64, 20 / Math.max(found.milliseconds, 0.01)));
-    found = await best(device, 'benchmarkFma', record(length));
+  let { milliseconds } = await best(device, 'benchmarkFma', record(length), 0);
+  while (milliseconds < 10 && length < 1 << 24) {
+    length = Math.ceil(length * Math.min(64, 20 / Math.max(milliseconds, 0.01)));
+    ({ milliseconds } = await best(device, 'benchmarkFma', record(length), 0));
   }
+  const found = await best(device, 'benchmarkFma', record(length));
   return found.flops / found.milliseconds / 1e6;
 }
 
@@ -117,16 +119,19 @@ export async function measureCeilings(
     gflops: await measureFma(device),
   });
   const start = await rates();
-  const others: Record<string, number> = {};
-  if (device.name === 'cpu') {
-    const levels = LEVELS.slice(0, LEVELS.indexOf(machine.isa as (typeof LEVELS)[number]) + 1);
-    for (const isa of levels.filter((level) => level !== device.isa)) {
-      const level = await Device.open('cpu', { isa, threads: device.threads });
-      try {
-        others[isa] = await measureFma(level);
-      } finally {
-        await level.dispose();
-      }
+  const byIsa: Record<string, number> = {};
+  const own = device.name === 'cpu' ? device.isa : device.name;
+  const highest = LEVELS.indexOf(machine.isa as (typeof LEVELS)[number]);
+  for (const isa of device.name === 'cpu' ? LEVELS.slice(0, highest + 1) : []) {
+    if (isa === own) {
+      byIsa[isa] = start.gflops;
+      continue;
+    }
+    const level = await Device.open('cpu', { isa, threads: device.threads });
+    try {
+      byIsa[isa] = await measureFma(level);
+    } finally {
+      await level.dispose();
     }
   }
   return {
@@ -134,8 +139,7 @@ export async function measureCeilings(
       const end = await rates();
       const gflops = Math.max(start.gflops, end.gflops);
       const gbps = Math.max(start.gbps, end.gbps);
-      const own = device.name === 'cpu' ? device.isa : device.name;
-      return { gflops, gbps, byIsa: { ...others, [own]: gflops }, ...sizes, start, end };
+      return { gflops, gbps, byIsa: { ...byIsa, [own]: gflops }, ...sizes, start, end };
     },
   };
 }

@@ -16,7 +16,10 @@ export interface Statistics {
 export interface SamplingOptions {
   /** Samples to take, unless the time is up first. */
   readonly samples: number;
-  /** The most seconds for the samples, of which a few are taken however long they last; a fifth of it for warming up. */
+  /**
+   * The most seconds for the samples, and a fifth of it for warming up; five samples are taken however long they last,
+   * after six calls that say whether times are stable.
+   */
   readonly seconds: number;
 }
 
@@ -67,7 +70,7 @@ export async function sample(
   let started = clock();
   const warm: number[] = [];
   let stable = false;
-  while (!stable && (warm.length < WARM_UP_WINDOW || clock() - started < WARM_UP_SHARE * limit)) {
+  while (!stable && (warm.length < 2 * WARM_UP_WINDOW || clock() - started < WARM_UP_SHARE * limit)) {
     signal?.throwIfAborted();
     warm.push(await measure());
     if (warm.length < 2 * WARM_UP_WINDOW) continue;
