@@ -94,7 +94,12 @@ function inspect(name, addon, root) {
   const path = part.record(addon, root);
   const unknown = (why) => ({ commit: null, warnings: [`${part.title}: ${why}: ${part.command}`] });
   if (!existsSync(path)) return unknown('nothing says what it was built from');
-  const record = JSON.parse(readFileSync(path, 'utf8'));
+  let record;
+  try {
+    record = JSON.parse(readFileSync(path, 'utf8'));
+  } catch {
+    return unknown('its record cannot be read');
+  }
   if (record.output !== digest(root, part.outputs(addon, root))) {
     return unknown(`it is not the build that was recorded (${record.commit})`);
   }

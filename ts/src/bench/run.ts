@@ -56,12 +56,13 @@ async function withHead<T>(
     const machine = machineInfo();
     const bench = await open(device, machine);
     try {
+      const origin = await provenance();
       const start = await gpuState(device);
       const ceilings = await measureCeilings(device, machine);
       const result = await bench.measure();
       const head = {
         schema: SCHEMA,
-        provenance: await provenance(),
+        provenance: origin,
         machine,
         device: deviceState(device),
         gpu: { start, end: await gpuState(device) },

@@ -96,4 +96,7 @@ test('a build without a record, or that is not the recorded one, has no commit',
   write('build/Release/instaseg.node', 'something else');
   t.is(inspect().commit, null);
   t.regex(inspect().warnings[0]!, /^the addon: it is not the build that was recorded .*: npm run build:native$/);
+
+  write('build/Release/build.json', '{');
+  t.regex(inspect().warnings[0]!, /^the addon: its record cannot be read: npm run build:native$/);
 });
