@@ -38,7 +38,7 @@ Napi::Value kernels(const Napi::CallbackInfo& info) {
 }
 
 // accelerator() -> null, or {name, description, reason?, devices: [{index, name, uuid, computeCapability, memory,
-// reason?}]}
+// l2Cache, reason?}]}
 Napi::Value accelerator_info(const Napi::CallbackInfo& info) {
   const BackendKind* kind = accelerator();
   if (!kind) return info.Env().Null();
@@ -56,6 +56,7 @@ Napi::Value accelerator_info(const Napi::CallbackInfo& info) {
     device.Set("uuid", devices[i].uuid);
     device.Set("computeCapability", devices[i].compute_capability);
     device.Set("memory", static_cast<double>(devices[i].memory_bytes));
+    device.Set("l2Cache", static_cast<double>(devices[i].l2_bytes));
     if (!devices[i].reason.empty()) device.Set("reason", devices[i].reason);
     list.Set(i, device);
   }

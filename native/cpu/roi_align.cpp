@@ -3,7 +3,7 @@
 //   baseline   regions over all threads. A bin is a weighted sum over the map pixels its samples touch, and the weights
 //              are products of one weight a row and one a column, so neighbours shared by samples are read once;
 //              vectorised over channels
-//   avx2       the same, 32 channels at a time in registers
+//   avx2       the same, 64 channels at a time in registers
 // Adaptive grids (samplingRatio 0) have ceil(region / output) samples a bin and axis; only those that lie on the map
 // are visited, so that the work is bounded by the map for any box.
 #include "ops/roi_align.h"

@@ -94,6 +94,7 @@ std::vector<BackendDevice> list(std::string& reason) {
     device.uuid = uuid_text(properties.uuid);
     device.compute_capability = properties.major * 10 + properties.minor;
     device.memory_bytes = static_cast<int64_t>(properties.totalGlobalMem);
+    device.l2_bytes = properties.l2CacheSize;
     device.reason = unsupported(device.compute_capability);
   }
   return devices;

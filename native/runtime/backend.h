@@ -94,6 +94,7 @@ struct BackendDevice {
   std::string uuid;
   int compute_capability = 0;
   int64_t memory_bytes = 0;
+  int64_t l2_bytes = 0;
   /// Why it cannot be used, or empty.
   std::string reason;
 };

@@ -1,9 +1,10 @@
 /** Where and when a report was made. */
 import { execFile } from 'node:child_process';
-import { readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { arch, cpus, loadavg, platform, release, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { addonFile } from '../runtime/addon.js';
 import { listDevices, type Device } from '../runtime/device.js';
 import { PACKAGE_ROOT } from './package-root.js';
 
@@ -39,8 +40,12 @@ export interface GpuState {
 export interface Provenance {
   readonly date: string;
   readonly version: string;
-  /** Of a clone; null in an installed package. */
+  /** What was built, in a clone; null in an installed package, and where nobody knows or parts are of different ones. */
   readonly commit: string | null;
+  /** The same for the addon and for the TypeScript; null in an installed package. */
+  readonly built: { readonly native: string | null; readonly typescript: string | null } | null;
+  /** Why figures should not be published under this commit: builds that are older than the sources, or unknown ones. */
+  readonly warnings: readonly string[];
 }
 
 /** The device that was measured. */
@@ -84,16 +89,14 @@ function lastLevelCache(): number | null {
 
 const run = promisify(execFile);
 
+/** Of what runs here, not of what is checked out: scripts/build-record.mjs, which clones have, knows what was built. */
 export async function provenance(): Promise<Provenance> {
   const manifest = JSON.parse(readFileSync(join(PACKAGE_ROOT, 'package.json'), 'utf8')) as { version: string };
-  const inClone = await run('git', ['rev-parse', '--show-toplevel'], { cwd: PACKAGE_ROOT }).then(
-    ({ stdout }) => stdout.trim() === PACKAGE_ROOT,
-    () => false,
-  );
-  const head = inClone
-    ? await run('git', ['describe', '--always', '--dirty', '--abbrev=7'], { cwd: PACKAGE_ROOT }).catch(() => undefined)
-    : undefined;
-  return { date: new Date().toISOString(), version: manifest.version, commit: head?.stdout.trim() ?? null };
+  const head = { date: new Date().toISOString(), version: manifest.version };
+  const script = join(PACKAGE_ROOT, 'scripts', 'build-record.mjs');
+  if (!existsSync(script)) return { ...head, commit: null, built: null, warnings: [] };
+  const { stdout } = await run(process.execPath, [script, 'inspect', addonFile().path]);
+  return { ...head, ...(JSON.parse(stdout) as Pick<Provenance, 'commit' | 'built' | 'warnings'>) };
 }
 
 export function deviceState(device: Device): DeviceState {

@@ -2,18 +2,18 @@
 import * as ops from '../ops/index.js';
 import { benchmarkCopy } from '../ops/benchmark-copy.js';
 import { InstasegError } from '../runtime/errors.js';
-import { Device } from '../runtime/device.js';
+import { Device, listKernels } from '../runtime/device.js';
 import type { Constant, SymbolicTensor, TensorLike } from '../runtime/graph.js';
+import type { PlanStep } from '../runtime/addon.js';
 import type { Plan } from '../runtime/plan.js';
 import type { Tensor } from '../runtime/tensor.js';
-import type { Ceilings } from './ceilings.js';
 import { ALLOWED, isRight, pickChannels, relativeError, type Check, type OpPrecision } from './check.js';
 import { opCase, type OpCase } from './op-cases.js';
-import type { OpRow } from './report.js';
+import type { OpMeasurement } from './report.js';
 import { sample, type SamplingOptions, type Statistics } from './samples.js';
-import type { ShapeCase } from './shape-file.js';
+import { shapeText, type ShapeCase } from './shape-file.js';
 
-/** The variant that results are compared with, and where it runs. */
+/** The variant that results are compared with, where it is not itself what is measured. */
 const REFERENCE = 'reference';
 
 export interface OpBenchOptions extends SamplingOptions {
@@ -27,25 +27,30 @@ export interface OpBenchOptions extends SamplingOptions {
 export class OpBench {
   readonly #device: Device;
   readonly #reference: Device;
-  readonly #ceilings: Ceilings;
   readonly #options: OpBenchOptions;
   /** What is copied to push everything else out of the caches. */
   readonly #flush: Constant;
 
-  private constructor(device: Device, reference: Device, ceilings: Ceilings, options: OpBenchOptions) {
+  private constructor(device: Device, reference: Device, flushBytes: number, options: OpBenchOptions) {
     this.#device = device;
     this.#reference = reference;
-    this.#ceilings = ceilings;
     this.#options = options;
-    this.#flush = device.constant('f32', [flushBytes(device, ceilings) / 4]);
+    this.#flush = device.constant('f32', [flushBytes / 4]);
   }
 
-  static async open(device: Device, ceilings: Ceilings, options: OpBenchOptions): Promise<OpBench> {
+  /**
+   * @param flushBytes what is copied before each cold call
+   * @throws InstasegError ERR_ARGUMENT for a variant that no kernel of the device has, ERR_UNSUPPORTED for a precision that
+   *   it does not have
+   */
+  static async open(device: Device, flushBytes: number, options: OpBenchOptions): Promise<OpBench> {
+    requireVariant(device, options.variant);
     if (options.precision !== 'f32' && device.name === 'cpu') {
       throw new InstasegError('ERR_UNSUPPORTED', `precision ${options.precision} needs a CUDA device`);
     }
-    const reference = await Device.open('cpu', { variant: REFERENCE });
-    return new OpBench(device, reference, ceilings, options);
+    const isReference = device.name === 'cpu' && options.variant === REFERENCE;
+    const reference = await Device.open('cpu', isReference ? {} : { variant: REFERENCE });
+    return new OpBench(device, reference, flushBytes, options);
   }
 
   async dispose(): Promise<void> {
@@ -57,16 +62,22 @@ export class OpBench {
    * Checks one case, then times it.
    * @throws InstasegError ERR_WRONG_RESULT: nothing that is wrong gets a speed
    */
-  async measure(shape: ShapeCase): Promise<OpRow> {
-    return this.measureCase(opCase(shape));
+  async measure(shape: ShapeCase): Promise<OpMeasurement> {
+    try {
+      return await this.measureCase(opCase(shape));
+    } catch (error) {
+      // What an op says of its arguments does not name the line that they come from.
+      if (!(error instanceof InstasegError) || error.message.includes(shape.where)) throw error;
+      throw new InstasegError(error.code, `${shape.where}: ${error.message}`, { cause: error });
+    }
   }
 
   /** The same for a case of one's own. */
-  async measureCase(found: OpCase): Promise<OpRow> {
+  async measureCase(found: OpCase): Promise<OpMeasurement> {
     const { shape } = found;
     const { precision, signal } = this.#options;
     const check = await this.#check(found);
-    if (!isRight(check)) {
+    if (check && !isRight(check)) {
       throw new InstasegError(
         'ERR_WRONG_RESULT',
         `${shape.op} ${shape.name} (${shape.where}): the result differs from the ${check.against} by ` +
@@ -76,51 +87,54 @@ export class OpBench {
     const hot = await this.#time(found, false);
     signal?.throwIfAborted();
     const cold = await this.#time(found, true);
-    const { flops, bytes, variant } = hot.step;
-    const gflops = flops / hot.statistics.median / 1e6;
-    const gbps = bytes / hot.statistics.median / 1e6;
-    const { gflops: arithmetic, gbps: bandwidth } = this.#ceilings;
-    const plain = precision === 'f32';
+    const { counted, flops, bytes, variant } = hot.step;
+    const rate = (amount: number): number | null => (counted ? null : amount / hot.statistics.median / 1e6);
     return {
       model: shape.model,
       op: shape.op,
       name: shape.name,
       times: shape.times,
-      shape: [...shape.values].map(([key, value]) => `${key}=${value}`).join(' '),
+      shape: shapeText(shape),
       precision,
       variant,
       check,
+      counted,
       flops,
       bytes,
       hot: hot.statistics,
       cold: cold.statistics,
-      gflops,
-      gbps,
-      // The ceiling is that of f32 units.
-      percentOfArithmetic: plain && flops > 0 ? (100 * gflops) / arithmetic : null,
-      percentOfBandwidth: (100 * gbps) / bandwidth,
-      bound: flops / arithmetic > bytes / bandwidth ? 'compute' : 'memory',
+      gflops: rate(flops),
+      gbps: rate(bytes),
     };
   }
 
-  async #check({ inputs, features, record, part }: OpCase): Promise<Check> {
-    const specs = inputs.map(({ dtype, shape }) => ({ dtype, shape }));
+  /** Null where the kernel that is measured is the one that it would be compared with. */
+  async #check({ shape, inputs, features, record, part }: OpCase): Promise<Check | null> {
+    const specs = inputs.map(({ dtype, shape: sizes }) => ({ dtype, shape: sizes }));
     const measured = await this.#device.compile(
       specs,
       (...symbols) => inF32(record(this.#cast(symbols, features))),
       this.#compileOptions,
     );
+    const variantOf = (plan: Plan<unknown>): string | undefined =>
+      plan.steps.find(({ op }) => op === shape.op)?.variant;
+    const own = variantOf(measured);
     const run = { signal: this.#options.signal };
     const actual = await using(measured, () => measured.run(inputs, run));
     const chosen = part ?? { inputs, record };
     const reference = await this.#reference.compile(
-      chosen.inputs.map(({ dtype, shape }) => ({ dtype, shape })),
+      chosen.inputs.map(({ dtype, shape: sizes }) => ({ dtype, shape: sizes })),
       (...symbols) => chosen.record(symbols),
     );
+    const other = variantOf(reference);
+    if (this.#device.name === 'cpu' && own === other) {
+      reference.dispose();
+      return null;
+    }
     const expected = await using(reference, () => reference.run(chosen.inputs, run));
     const compared = part ? pickChannels(actual, part.of, part.channels) : actual.data;
     return {
-      against: 'scalar reference on the CPU',
+      against: other === REFERENCE ? 'scalar reference on the CPU' : `kernel ${other} of the CPU`,
       extent: part ? `${part.channels.length} of ${part.of} output channels` : 'all',
       error: relativeError(compared, expected.data),
       allowed: expected.dtype === 'f32' ? ALLOWED[this.#options.precision] : 0,
@@ -143,7 +157,7 @@ export class OpBench {
   async #time(
     { shape, inputs, features, record }: OpCase,
     cold: boolean,
-  ): Promise<{ statistics: Statistics; step: { flops: number; bytes: number; variant: string } }> {
+  ): Promise<{ statistics: Statistics; step: PlanStep }> {
     const constants = inputs.map((tensor) => toConstant(this.#device, tensor));
     const plan = await this.#device.compile(
       [],
@@ -179,9 +193,16 @@ export class OpBench {
   }
 }
 
-/** Enough to push everything else out: twice the last-level cache, or what the copy ceiling was measured with. */
-function flushBytes(device: Device, { copyBytes }: Ceilings): number {
-  return device.name === 'cpu' ? copyBytes / 2 : copyBytes;
+/** @throws InstasegError ERR_ARGUMENT */
+function requireVariant(device: Device, variant: string | undefined): void {
+  if (variant === undefined) return;
+  const kind = device.name === 'cpu' ? 'cpu' : 'cuda';
+  const known = new Set(listKernels().flatMap((kernel) => (kernel.device === kind ? [kernel.variant] : [])));
+  if (known.has(variant)) return;
+  throw new InstasegError(
+    'ERR_ARGUMENT',
+    `variant: expected that of a kernel of ${device.name}, one of ${[...known].sort().join(', ')}; received "${variant}"`,
+  );
 }
 
 async function using<R, T>(plan: Plan<R>, body: () => Promise<T>): Promise<T> {

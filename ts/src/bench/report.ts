@@ -3,9 +3,10 @@ import type { Ceilings } from './ceilings.js';
 import type { Check, OpPrecision } from './check.js';
 import type { DeviceState, GpuState, MachineInfo, Provenance } from './machine.js';
 import type { ModelRow } from './model-bench.js';
+import type { UnderRoofline } from './roofline.js';
 import type { Statistics } from './samples.js';
 
-export const SCHEMA = 'instaseg-bench/1';
+export const SCHEMA = 'instaseg-bench/2';
 
 /** What every report has. */
 interface ReportHead {
@@ -17,12 +18,10 @@ interface ReportHead {
   readonly gpu: { readonly start: GpuState | null; readonly end: GpuState | null };
   readonly settings: Readonly<Record<string, unknown>>;
   readonly ceilings: Ceilings;
-  /** The arithmetic ceiling measured again at the end, over that of the start: below 1 the clocks fell meanwhile. */
-  readonly ceilingDrift: number;
 }
 
 /** An op at a shape. Times are those of its own kernels: wall time on the CPU, events on a GPU. */
-export interface OpRow {
+export interface OpMeasurement {
   readonly model: string;
   readonly op: string;
   readonly name: string;
@@ -30,7 +29,10 @@ export interface OpRow {
   readonly shape: string;
   readonly precision: OpPrecision;
   readonly variant: string;
-  readonly check: Check;
+  /** Null where there are no other kernels to compare with. */
+  readonly check: Check | null;
+  /** Works on counted rows: flops and bytes are those of full capacity, so there are no rates. */
+  readonly counted: boolean;
   readonly flops: number;
   /** Inputs, outputs and weights. */
   readonly bytes: number;
@@ -39,20 +41,37 @@ export interface OpRow {
   /** After something else went through the caches. */
   readonly cold: Statistics;
   /** Of the median of the hot times. */
-  readonly gflops: number;
-  readonly gbps: number;
-  /** Of the measured ceilings; above 100 where an algorithm needs fewer multiplications or data comes out of a cache. */
-  readonly percentOfArithmetic: number | null;
-  readonly percentOfBandwidth: number;
-  /** The ceiling that the roofline puts over it. */
-  readonly bound: 'compute' | 'memory';
+  readonly gflops: number | null;
+  readonly gbps: number | null;
+}
+
+/** The same under the ceilings, which are known when everything was measured. */
+export interface OpRow extends OpMeasurement, UnderRoofline {}
+
+/** A case without figures. */
+export interface OpFailure {
+  /** As {@link rowName}. */
+  readonly row: string;
+  readonly code: string;
+  readonly message: string;
+}
+
+/** What a row of two reports is the same by. */
+export function rowName({
+  model,
+  op,
+  name,
+  shape,
+  precision,
+}: Pick<OpMeasurement, 'model' | 'op' | 'name' | 'shape' | 'precision'>): string {
+  return `${model} ${op} ${name} ${shape} ${precision}`;
 }
 
 export interface OpsReport extends ReportHead {
   readonly kind: 'ops';
   readonly rows: readonly OpRow[];
   /** Cases without figures, and why: a wrong result above all. */
-  readonly failures: readonly { readonly row: string; readonly code: string; readonly message: string }[];
+  readonly failures: readonly OpFailure[];
 }
 
 export interface ModelReport extends ReportHead {

@@ -5,7 +5,8 @@ export interface Statistics {
   readonly samples: number;
   readonly min: number;
   readonly median: number;
-  readonly p95: number;
+  /** Null below 20 samples, where it would be the slowest one by another name. */
+  readonly p95: number | null;
   /** Median absolute deviation over the median, scaled to a standard deviation for normal errors (1.4826). */
   readonly noise: number;
   /** Whether warming up ended because times were stable, rather than because it took too long. */
@@ -15,11 +16,16 @@ export interface Statistics {
 export interface SamplingOptions {
   /** Samples to take, unless the time is up first. */
   readonly samples: number;
-  /** Seconds for the samples, and the most for warming up; a few samples are taken however long they last. */
+  /**
+   * The most seconds for the samples, and a fifth of it for warming up; five samples are taken however long they last,
+   * after six calls that say whether times are stable.
+   */
   readonly seconds: number;
 }
 
 const LEAST_SAMPLES = 5;
+const LEAST_FOR_P95 = 20;
+const WARM_UP_SHARE = 0.2;
 const WARM_UP_WINDOW = 3;
 // Times are stable when the medians of two windows in a row differ by no more.
 const STABLE = 0.02;
@@ -43,14 +49,15 @@ export function summarize(times: readonly number[], stable: boolean): Statistics
     samples: times.length,
     min: Math.min(...times),
     median: middle,
-    p95: percentile(times, 0.95),
+    p95: times.length < LEAST_FOR_P95 ? null : percentile(times, 0.95),
     noise: middle > 0 ? (1.4826 * deviation) / middle : 0,
     stable,
   };
 }
 
 /**
- * Calls `measure`, which gives the milliseconds of one call, until its times are stable; then for the samples.
+ * Calls `measure`, which gives the milliseconds of one call, until its times are stable; then for the samples, which are
+ * the last calls.
  * @param clock milliseconds, for tests
  */
 export async function sample(
@@ -63,7 +70,7 @@ export async function sample(
   let started = clock();
   const warm: number[] = [];
   let stable = false;
-  while (!stable && (warm.length < WARM_UP_WINDOW || clock() - started < limit)) {
+  while (!stable && (warm.length < 2 * WARM_UP_WINDOW || clock() - started < WARM_UP_SHARE * limit)) {
     signal?.throwIfAborted();
     warm.push(await measure());
     if (warm.length < 2 * WARM_UP_WINDOW) continue;
@@ -78,4 +85,11 @@ export async function sample(
     times.push(await measure());
   }
   return summarize(times, stable);
+}
+
+/** Positions of the values from the first quartile to the third: half of them, without outliers on either side. */
+export function middleHalf(values: readonly number[]): number[] {
+  const order = values.map((_, i) => i).sort((a, b) => values[a]! - values[b]!);
+  const cut = Math.floor(values.length / 4);
+  return order.slice(cut, values.length - cut);
 }

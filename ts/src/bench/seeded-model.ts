@@ -59,6 +59,14 @@ export function seededConfig(name: string): ModelConfig {
   return { ...config, classNames: ids.map((id) => `class ${id}`), categoryIds: ids } as unknown as ModelConfig;
 }
 
+/**
+ * The size of the photograph that the figures of a described network are usually given for.
+ * @throws InstasegError ERR_ARGUMENT for a name that there is no description of
+ */
+export function seededImage(name: string): Description['image'] {
+  return readDescription(name).image;
+}
+
 /** Writes the weights into a temporary folder; they take some 200 MB until `remove`. */
 export async function writeSeededModel(name: string): Promise<SeededModel> {
   const { image, seed, rules } = readDescription(name);

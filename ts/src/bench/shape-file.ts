@@ -46,8 +46,17 @@ export function readShapes(file: string): ShapeCase[] {
   }
 }
 
-/** @throws InstasegError ERR_ARGUMENT naming the line */
+/** The values of a case as its line has them. */
+export function shapeText({ values }: ShapeCase): string {
+  return [...values].map(([key, value]) => `${key}=${value}`).join(' ');
+}
+
+/**
+ * @throws InstasegError ERR_ARGUMENT naming the line; also where an op has a name twice, since rows of reports are told
+ *   apart by them
+ */
 export function parseShapes(text: string, model: string): ShapeCase[] {
+  const lines = new Map<string, string>();
   return text.split(/\r?\n/).flatMap((line, i) => {
     const words = line.replace(/#.*/, '').trim().split(/\s+/);
     if (words[0] === '') return [];
@@ -62,8 +71,11 @@ export function parseShapes(text: string, model: string): ShapeCase[] {
     );
     if (name === undefined || name.includes('=')) throw malformed(where, 'an op, a name, and key=value pairs');
     const times = Number(values.get('times') ?? 1);
-    if (!Number.isInteger(times) || times < 1) throw malformed(where, `a positive integer for times`);
+    if (!Number.isInteger(times) || times < 1) throw malformed(where, 'a positive integer for times');
     values.delete('times');
+    const first = lines.get(`${op} ${name}`);
+    if (first !== undefined) throw malformed(where, `another name for ${op} than "${name}", which ${first} has`);
+    lines.set(`${op} ${name}`, where);
     return [{ model, op, name, times, values, where }];
   });
 }
@@ -92,23 +104,46 @@ export class ShapeReader {
 
   number(key: string, fallback?: number): number {
     const value = Number(this.text(key, fallback === undefined ? undefined : String(fallback)));
-    if (!Number.isFinite(value) || value < 0) throw malformed(this.shape.where, `a number for ${key}`);
+    if (!Number.isFinite(value) || value < 0) {
+      throw malformed(this.shape.where, `a number of at least 0 for ${key}, received ${this.text(key)}`);
+    }
     return value;
   }
 
-  integer(key: string, fallback?: number): number {
+  /** An integer of at least `least`. */
+  integer(key: string, fallback?: number, least = 1): number {
     const value = this.number(key, fallback);
-    if (!Number.isSafeInteger(value)) throw malformed(this.shape.where, `an integer for ${key}`);
+    if (!Number.isSafeInteger(value) || value < least) {
+      throw malformed(this.shape.where, `an integer of at least ${least} for ${key}, received ${this.text(key)}`);
+    }
     return value;
   }
 
-  /** A list of exactly `length` positive integers. */
-  list<N extends number>(key: string, length: N): number[] & { readonly length: N } {
+  /** One of the words. */
+  choice<W extends string>(key: string, words: readonly W[]): W {
+    const value = this.text(key, words[0]);
+    if (!(words as readonly string[]).includes(value)) {
+      throw malformed(this.shape.where, `${words.join(' or ')} for ${key}, received ${value}`);
+    }
+    return value as W;
+  }
+
+  /** A list of exactly `length` positive integers; of any length without it. */
+  list<N extends number>(key: string, length?: N): number[] & { readonly length: N } {
     const list = this.text(key).split('x').map(Number);
-    if (list.length !== length || !list.every((size) => Number.isSafeInteger(size) && size > 0)) {
-      throw malformed(this.shape.where, `${length} sizes joined by x for ${key}, received ${this.text(key)}`);
+    if (
+      (length !== undefined && list.length !== length) ||
+      !list.every((size) => Number.isSafeInteger(size) && size > 0)
+    ) {
+      const sizes = length === undefined ? 'sizes' : `${length} sizes`;
+      throw malformed(this.shape.where, `${sizes} joined by x for ${key}, received ${this.text(key)}`);
     }
     return list as number[] & { readonly length: N };
+  }
+
+  /** For values that make no sense together. */
+  refuse(expected: string): never {
+    throw malformed(this.shape.where, expected);
   }
 
   finish(): void {

@@ -1,7 +1,9 @@
 /** Reports as rows of cells. */
+import { drift, isSteady } from './ceilings.js';
 import type { ReportComparison } from './compare.js';
 import { STAGE_NAMES, STAGES, type LayerRow, type ModelRow } from './model-bench.js';
-import type { BenchReport, OpsReport } from './report.js';
+import type { BenchReport, ModelReport, OpsReport } from './report.js';
+import type { Statistics } from './samples.js';
 
 /** Cells, the first row being the header, and the columns that are aligned to the right. */
 export interface Table {
@@ -13,12 +15,33 @@ export interface Table {
 const ms = (value: number): string => (value >= 100 ? value.toFixed(0) : value.toPrecision(3));
 const percent = (fraction: number, digits = 0): string => `${(100 * fraction).toFixed(digits)} %`;
 const whole = (value: number): string => value.toFixed(0);
-const optional = (value: number | null): string => (value === null ? '' : whole(value));
-const megabytes = (bytes: number | null): string => (bytes === null ? 'unknown' : `${(bytes / 1e6).toFixed(0)} MB`);
+const megabytes = (bytes: number): string => `${(bytes / 1e6).toFixed(0)} MB`;
+const signed = (fraction: number, digits = 0): string => `${fraction >= 0 ? '+' : ''}${percent(fraction, digits)}`;
+
+/** A median; "!" behind it: times were not stable when warming up had to end. */
+const medianMs = ({ median, stable }: Statistics): string => `${ms(median)}${stable ? '' : '!'}`;
+
+/** Percents of ceilings; "~" before them: the ceilings moved while things were measured. */
+const ofCeilings =
+  ({ ceilings }: BenchReport) =>
+  (value: number | null): string =>
+    value === null ? '' : `${isSteady(ceilings) ? '' : '~'}${whole(value)}`;
+
+/** What the marks in the tables of a report mean, where there are any. */
+export function footnotes(report: BenchReport): string[] {
+  const figures =
+    report.kind === 'ops'
+      ? report.rows.flatMap(({ hot, cold }) => [hot, cold])
+      : report.rows.map((row) => row.endToEnd);
+  return [
+    ...(figures.every(({ stable }) => stable) ? [] : ['!  times were still changing when warming up had to end']),
+    ...(isSteady(report.ceilings) ? [] : ['~  the ceilings moved by more than 5 % meanwhile: take it for an estimate']),
+  ];
+}
 
 /** Where, when and under which ceilings the figures were measured. */
 export function describeReport(report: BenchReport): string {
-  const { provenance, machine, device, gpu, ceilings, ceilingDrift } = report;
+  const { provenance, machine, device, gpu, ceilings } = report;
   const commit = provenance.commit === null ? '' : ` (${provenance.commit})`;
   const unit = device.threads === null ? device.description : `${device.threads} threads, ${device.isa}`;
   const levels = Object.entries(ceilings.byIsa).map(([isa, gflops]) => `${isa} ${whole(gflops)}`);
@@ -35,24 +58,29 @@ export function describeReport(report: BenchReport): string {
       `GPU: driver ${state.driver}, ${state.smClock} MHz, memory ${state.memoryClock} MHz, ${state.temperature} C${held}`,
     );
   }
-  if (Math.abs(ceilingDrift - 1) > 0.05) {
+  lines.push(...provenance.warnings.map((text) => `warning: ${text}`));
+  if (!isSteady(ceilings)) {
+    const { gflops, gbps } = drift(ceilings);
     lines.push(
-      `warning: the arithmetic ceiling at the end is ${percent(ceilingDrift)} of that at the start: the machine was not steady`,
+      `warning: the machine was not steady: at the end arithmetic ${signed(gflops)}, copy ${signed(gbps)} against the start`,
     );
   }
   return lines.join('\n');
 }
 
-export function opsTable({ rows }: OpsReport): Table {
+export function opsTable(report: OpsReport): Table {
   const header = [
+    'network',
     'op',
     'name',
+    'shape',
     'variant',
     'hot ms',
     'min',
     'p95',
     'noise',
     'cold ms',
+    'runs',
     'GFLOP/s',
     'GB/s',
     '% peak',
@@ -61,61 +89,79 @@ export function opsTable({ rows }: OpsReport): Table {
     'error',
     'checked',
   ];
-  const cells = rows.map(({ op, name, variant, hot, cold, gflops, gbps, check, ...row }) => [
+  const mark = ofCeilings(report);
+  const cells = report.rows.map(({ model, op, name, shape, variant, hot, cold, gflops, gbps, check, ...row }) => [
+    model,
     op,
     row.times > 1 ? `${name} (${row.times})` : name,
+    shape,
     variant,
-    ms(hot.median),
+    medianMs(hot),
     ms(hot.min),
-    ms(hot.p95),
+    hot.p95 === null ? '' : ms(hot.p95),
     percent(hot.noise, 1),
-    ms(cold.median),
-    row.flops > 0 ? whole(gflops) : '',
-    gbps.toFixed(1),
-    optional(row.percentOfArithmetic),
-    whole(row.percentOfBandwidth),
+    medianMs(cold),
+    hot.samples === cold.samples ? String(hot.samples) : `${hot.samples}, ${cold.samples}`,
+    gflops === null || row.flops === 0 ? '' : whole(gflops),
+    gbps === null ? '' : gbps.toFixed(1),
+    mark(row.percentOfArithmetic),
+    mark(row.percentOfBandwidth),
     row.bound,
-    check.error === 0 ? '0' : check.error.toExponential(0),
-    check.extent === 'all' ? 'all' : check.extent.replace(' output', ''),
+    check === null ? '' : check.error === 0 ? '0' : check.error.toExponential(0),
+    check === null ? NOT_CHECKED : check.extent.replace(' output', ''),
   ]);
-  return { rows: [header, ...cells], right: [3, 4, 5, 6, 7, 8, 9, 10, 11, 13] };
+  return { rows: [header, ...cells], right: [5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 16] };
 }
 
+const NOT_CHECKED = 'not checked: no other kernels here';
+
 /** The figures of a network, each with its name. */
-export function modelTable(row: ModelRow): Table {
-  const { check, endToEnd, stages } = row;
-  const all = Object.values(stages).reduce((sum, time) => sum + time, 0);
-  const agreement = check.maskIou < 1 ? `, IoU of the masks ${check.maskIou.toFixed(3)}` : '';
+export function modelTable(row: ModelRow, report: ModelReport): Table {
+  const { check, endToEnd, stages, profiled } = row;
+  const onCpu = report.device.name === 'cpu';
+  const checked = check
+    ? `${check.matched} of ${check.expected} detections as ${check.against} find them`
+    : `${NOT_CHECKED} that would take less than minutes`;
+  const agreement = check && check.maskIou < 1 ? `, IoU of the masks ${check.maskIou.toFixed(3)}` : '';
+  const spread = [
+    `min ${ms(endToEnd.min)}`,
+    ...(endToEnd.p95 === null ? [] : [`p95 ${ms(endToEnd.p95)}`]),
+    `noise ${percent(endToEnd.noise, 1)}`,
+    `${endToEnd.samples} runs`,
+  ];
+  const peak =
+    row.percentOfArithmetic === null ? '' : `, ${ofCeilings(report)(row.percentOfArithmetic)} % of the ceiling`;
   const rows = [
     ['image', `${row.image.name}, ${row.image.width} x ${row.image.height}`],
     ['weights', row.weights],
-    ['checked', `${check.matched} of ${check.expected} detections as ${check.against} find them${agreement}`],
+    ['checked', `${checked}${agreement}`],
     ['load', `${ms(row.loadMs)} ms`],
     ['first image', `${ms(row.firstMs)} ms`],
     ['compile a plan', `${ms(row.compileMs)} ms, once a size`],
-    [
-      'image to instances',
-      `${ms(endToEnd.median)} ms (min ${ms(endToEnd.min)}, p95 ${ms(endToEnd.p95)}, noise ${percent(endToEnd.noise, 1)}, ${endToEnd.samples} runs)`,
-    ],
+    ['image file to JSON', `${medianMs(endToEnd)} ms (${spread.join(', ')})`],
+    ['stages, together', `${ms(profiled.milliseconds)} ms (the middle half of ${profiled.samples} runs)`],
     ...STAGES.map((stage) => [
       `  ${STAGE_NAMES[stage]}`,
-      `${ms(stages[stage])} ms, ${percent(stages[stage] / all, 1)}`,
+      `${ms(stages[stage])} ms, ${percent(stages[stage] / profiled.milliseconds, 1)}`,
     ]),
     ['outside kernels', percent(row.outsideKernels, 1)],
+    ['arithmetic', `${row.gflop.toFixed(1)} GFLOP in steps of fixed size, ${whole(row.gflops)} GFLOP/s${peak}`],
     [
-      'arithmetic',
-      `${row.gflop.toFixed(1)} GFLOP in steps of fixed size, ${whole(row.gflops)} GFLOP/s${row.percentOfArithmetic === null ? '' : `, ${whole(row.percentOfArithmetic)} % of the ceiling`}`,
+      'peak memory',
+      `${megabytes(row.peakMemory.process)} of a process that does nothing else, ${onCpu ? 'of which' : 'and'} ${megabytes(row.peakMemory.device)} of the device`,
     ],
-    ['peak memory', `${megabytes(row.peakRss)} of the process, ${megabytes(row.peakDevice)} of the device`],
   ];
   return { rows, right: [] };
 }
 
 const shapeText = (shape: readonly number[]): string => shape.map((size) => (size < 0 ? '?' : size)).join('x');
 
+const kernelTime = ({ layers }: ModelRow): number => layers.reduce((sum, { milliseconds }) => sum + milliseconds, 0);
+
 /** Steps of a plan in their order. */
-export function layersTable(row: ModelRow): Table {
-  const total = row.stages.kernels;
+export function layersTable(row: ModelRow, report: ModelReport): Table {
+  const total = kernelTime(row);
+  const mark = ofCeilings(report);
   const header = [
     'step',
     'layer',
@@ -142,37 +188,39 @@ export function layersTable(row: ModelRow): Table {
     percent(layer.milliseconds / total, 1),
     rate(layer, layer.flops),
     rate(layer, layer.bytes),
-    optional(layer.percentOfArithmetic),
-    optional(layer.percentOfBandwidth),
+    mark(layer.percentOfArithmetic),
+    mark(layer.percentOfBandwidth),
     layer.bound,
   ]);
   return { rows: [header, ...cells], right: [0, 5, 6, 7, 8, 9, 10] };
 }
 
-/** Time of a plan's steps by op and variant, the longest first. */
+/** Time of a plan's steps by op and variant, the longest first; rates are those of the steps that are not counted. */
 export function kernelsTable(row: ModelRow): Table {
-  const sums = new Map<string, { op: string; variant: string; steps: number; milliseconds: number; flops: number }>();
-  for (const { op, variant, milliseconds, flops, counted } of row.layers) {
-    const key = `${op} ${variant}`;
-    const sum = sums.get(key) ?? { op, variant, steps: 0, milliseconds: 0, flops: 0 };
-    sums.set(key, {
-      ...sum,
-      steps: sum.steps + 1,
-      milliseconds: sum.milliseconds + milliseconds,
-      flops: counted ? Number.NaN : sum.flops + flops,
-    });
+  const groups = new Map<string, LayerRow[]>();
+  for (const layer of row.layers) {
+    const key = `${layer.op} ${layer.variant}`;
+    groups.set(key, [...(groups.get(key) ?? []), layer]);
   }
-  const header = ['op', 'variant', 'steps', 'ms', 'share', 'GFLOP/s'];
-  const sorted = [...sums.values()].sort((a, b) => b.milliseconds - a.milliseconds);
-  const cells = sorted.map(({ op, variant, steps, milliseconds, flops }) => [
-    op,
-    variant,
-    String(steps),
-    milliseconds.toFixed(2),
-    percent(milliseconds / row.stages.kernels, 1),
-    flops > 0 && milliseconds > 0 ? whole(flops / milliseconds / 1e6) : '',
-  ]);
-  return { rows: [header, ...cells], right: [2, 3, 4, 5] };
+  const all = kernelTime(row);
+  const sum = (layers: readonly LayerRow[], what: 'milliseconds' | 'flops'): number =>
+    layers.reduce((total, layer) => total + layer[what], 0);
+  const header = ['op', 'variant', 'steps', 'ms', 'share', 'counted', 'GFLOP/s'];
+  const sorted = [...groups.values()].sort((a, b) => sum(b, 'milliseconds') - sum(a, 'milliseconds'));
+  const cells = sorted.map((layers) => {
+    const fixed = layers.filter(({ counted }) => !counted);
+    const [time, flops] = [sum(fixed, 'milliseconds'), sum(fixed, 'flops')];
+    return [
+      layers[0]!.op,
+      layers[0]!.variant,
+      String(layers.length),
+      sum(layers, 'milliseconds').toFixed(2),
+      percent(sum(layers, 'milliseconds') / all, 1),
+      fixed.length === layers.length ? '' : String(layers.length - fixed.length),
+      flops > 0 && time > 0 ? whole(flops / time / 1e6) : '',
+    ];
+  });
+  return { rows: [header, ...cells], right: [2, 3, 4, 5, 6] };
 }
 
 export function comparisonTable({ figures }: ReportComparison): Table {
@@ -182,7 +230,7 @@ export function comparisonTable({ figures }: ReportComparison): Table {
     figure,
     ms(before),
     ms(after),
-    `${change >= 0 ? '+' : ''}${percent(change, 1)}`,
+    signed(change, 1),
   ]);
   return { rows: [header, ...cells], right: [2, 3, 4] };
 }

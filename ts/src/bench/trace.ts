@@ -1,5 +1,5 @@
 /** A profile in the trace event format, which chrome://tracing and Perfetto show. */
-import { STAGE_NAMES, STAGES, type ModelRow } from './model-bench.js';
+import { KERNEL_STAGES, STAGE_NAMES, STAGES, type ModelRow, type Stage } from './model-bench.js';
 
 /** A complete event: times in microseconds. */
 export interface TraceEvent {
@@ -27,31 +27,35 @@ const named = (tid: number, name: string): TraceEvent => ({
   args: { name },
 });
 
-/** Stages on one track, the plan's steps on another, from medians: laid end to end, as they ran one after the other. */
+/**
+ * Stages on one track, the plan's steps on another, from the means of the table: laid end to end, as they ran one after
+ * the other. Stages of kernels alternate as their steps do.
+ */
 export function chromeTrace(row: ModelRow): { displayTimeUnit: 'ms'; traceEvents: TraceEvent[] } {
   const traceEvents = [named(STAGE_TRACK, 'stages'), named(KERNEL_TRACK, 'kernels')];
   let at = 0;
-  for (const stage of STAGES) {
-    const dur = row.stages[stage] * 1000;
-    traceEvents.push({
-      name: STAGE_NAMES[stage],
-      cat: 'stage',
-      ph: 'X',
-      ts: at,
-      dur,
-      pid: 1,
-      tid: STAGE_TRACK,
-      args: {},
-    });
-    if (stage === 'kernels') {
-      let begin = at;
-      for (const { layer, op, milliseconds, ...args } of row.layers) {
-        const name = layer === null ? op : `${op} ${layer}`;
-        const length = milliseconds * 1000;
-        traceEvents.push({ name, cat: op, ph: 'X', ts: begin, dur: length, pid: 1, tid: KERNEL_TRACK, args });
-        begin += length;
+  const addStage = (stage: Stage, ts: number, dur: number): void => {
+    traceEvents.push({ name: STAGE_NAMES[stage], cat: 'stage', ph: 'X', ts, dur, pid: 1, tid: STAGE_TRACK, args: {} });
+  };
+  const addKernels = (): void => {
+    let [begin, stage] = [at, row.layers[0]?.stage];
+    for (const { layer, op, milliseconds, ...args } of row.layers) {
+      if (args.stage !== stage) {
+        addStage(stage!, begin, at - begin);
+        [begin, stage] = [at, args.stage];
       }
+      const name = layer === null ? op : `${op} ${layer}`;
+      const dur = milliseconds * 1000;
+      traceEvents.push({ name, cat: op, ph: 'X', ts: at, dur, pid: 1, tid: KERNEL_TRACK, args });
+      at += dur;
     }
+    if (stage) addStage(stage, begin, at - begin);
+  };
+  for (const stage of STAGES) {
+    if (stage === KERNEL_STAGES[0]) addKernels();
+    if ((KERNEL_STAGES as readonly Stage[]).includes(stage)) continue;
+    const dur = row.stages[stage] * 1000;
+    addStage(stage, at, dur);
     at += dur;
   }
   return { displayTimeUnit: 'ms', traceEvents };

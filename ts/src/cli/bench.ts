@@ -1,13 +1,12 @@
 /** instaseg bench: how fast single ops and whole networks are here, checked before they are timed. */
-import { writeFile } from 'node:fs/promises';
+import { closeSync, existsSync, openSync, rmSync, writeFileSync } from 'node:fs';
 import type { Command } from 'commander';
 import type { OpPrecision } from '../bench/check.js';
 import type { ReportComparison } from '../bench/compare.js';
-import type { BenchReport } from '../bench/report.js';
 import type { Table } from '../bench/tables.js';
 import { InstasegError, type DeviceName, type DeviceOptions } from '../index.js';
 import { downloadProgress } from './download-progress.js';
-import { EXIT, step, usageError, type ExitCode } from './exit.js';
+import { CommandFailure, EXIT, step, usageError, type ExitCode } from './exit.js';
 import { deviceOption, fromZero, integer, isaOption, precisionOption, threadsOption } from './options.js';
 import type { AddCommand, Context } from './program.js';
 import { formatTable } from './terminal.js';
@@ -44,6 +43,11 @@ Examples:
   $ instaseg bench model maskrcnn_resnet50_fpn --random-weights --trace trace.json
   $ instaseg bench compare a.json b.json --fail-above 5%`;
 
+interface CompareFlags {
+  readonly failAbove?: number;
+  readonly json?: string;
+}
+
 export const addBenchCommand: AddCommand = (program, context, done) => {
   const bench = program
     .command('bench')
@@ -62,7 +66,7 @@ const common = (command: Command): Command =>
     .addOption(isaOption())
     .addOption(precisionOption())
     .option('--samples <n>', 'timed runs of each figure, unless the seconds are over first', integer(1, 1_000_000), 100)
-    .option('--seconds <s>', 'time for each figure, and the most for warming up', fromZero, 1)
+    .option('--seconds <s>', 'the most for each figure; a fifth of it for warming up', fromZero, 10)
     .option('--json <out.json>', 'write the report; - for stdout, instead of the table')
     .option('--verbose', "errors' stacks")
     .option('--quiet', 'print errors only');
@@ -73,10 +77,10 @@ const addOps = (bench: Command, context: Context, done: (code: ExitCode) => void
       .command('ops')
       .summary('single ops at the shapes of networks')
       .description('Single ops at the shapes of networks, checked, then timed with warm and with cold caches')
-      .argument('[filter]', 'only cases with this text in "network op name"'),
+      .argument('[filter]', 'only cases with this text in "network op name", in any case'),
   )
     .option('--shapes <name|file...>', 'shape files: of the package by name, or your own')
-    .option('--variant <name>', 'prefer kernels of this variant ("devices" of the API lists them)')
+    .option('--variant <name>', 'prefer kernels of this variant (listKernels() of the API has them)')
     .action(async (filter: string | undefined, flags: OpsFlags) => done(await benchOps(filter, flags, context)));
 };
 
@@ -99,13 +103,14 @@ const addCompare = (bench: Command, context: Context, done: (code: ExitCode) => 
   bench
     .command('compare')
     .summary('two reports side by side')
-    .description('Medians of two reports side by side; rows that only one of them has are left out')
+    .description('Medians of two reports side by side; rows that only one of them was run for are left out')
     .argument('<before.json>')
     .argument('<after.json>')
-    .option('--fail-above <percent>', 'exit with 1 where a figure became slower by more than this', percentage)
-    .option('--json', 'print JSON')
+    .option('--fail-above <percent>', 'exit with 1 where a figure became slower by more, or failed', percentage)
+    .option('--json <out.json>', 'write the comparison; - for stdout, instead of the table')
+    .option('--verbose', "errors' stacks")
     .option('--quiet', 'print errors only')
-    .action(async (before: string, after: string, flags: { failAbove?: number; json?: boolean }) =>
+    .action(async (before: string, after: string, flags: CompareFlags) =>
       done(await compare(before, after, flags, context)),
     );
 };
@@ -118,34 +123,37 @@ function percentage(text: string): number {
 
 async function benchOps(filter: string | undefined, flags: OpsFlags, { terminal, signal }: Context): Promise<ExitCode> {
   // Loaded here, so that other commands do not pay for it.
-  const [{ chooseCases, runOpsBench }, { describeReport, opsTable }] = await Promise.all([
+  const [{ chooseCases, runOpsBench }, { describeReport, footnotes, opsTable }] = await Promise.all([
     import('../bench/run.js'),
     import('../bench/tables.js'),
   ]);
-  const { json: target, ...options } = flags;
+  const { json, ...options } = flags;
   const cases = await step(
     EXIT.usage,
     attempt(() => chooseCases({ filter, shapes: flags.shapes })),
   );
-  const progress = terminal.progress(cases.length, '{bar} {value} / {total} cases, {eta_formatted} left');
-  const report = await step(
-    EXIT.model,
-    runOpsBench({
-      ...options,
-      filter,
-      signal,
-      onRow: (number, _, row) => {
-        progress.update(number);
-        if (row instanceof InstasegError) terminal.report(row);
-      },
-    }),
-  ).finally(() => progress.stop());
-  if (target !== '-') {
-    terminal.print(describeReport(report));
-    terminal.print(format(opsTable(report)));
-  }
-  await writeReport(target, report, terminal);
-  return report.failures.length > 0 ? EXIT.failed : EXIT.ok;
+  return withTargets({ json }, terminal, async (write) => {
+    const progress = terminal.progress(cases.length, '{bar} {value} / {total} cases, {eta_formatted} left');
+    const report = await step(
+      EXIT.model,
+      runOpsBench({
+        ...options,
+        filter,
+        signal,
+        onRow: (number, _, row) => {
+          progress.update(number);
+          if (row instanceof InstasegError) terminal.report(row);
+        },
+      }),
+    ).finally(() => progress.stop());
+    if (json !== '-') {
+      terminal.print(describeReport(report));
+      if (report.rows.length > 0) terminal.print(format(opsTable(report)));
+      footnotes(report).forEach((text) => terminal.print(text));
+    }
+    write('json', report);
+    return report.failures.length > 0 ? EXIT.failed : EXIT.ok;
+  });
 }
 
 async function benchModel(name: string, flags: ModelFlags, { terminal, signal }: Context): Promise<ExitCode> {
@@ -154,36 +162,39 @@ async function benchModel(name: string, flags: ModelFlags, { terminal, signal }:
     import('../bench/tables.js'),
     import('../bench/trace.js'),
   ]);
-  const { json: target, trace, profile = false, randomWeights = false, ...options } = flags;
-  const download = downloadProgress(terminal);
-  const report = await step(
-    EXIT.model,
-    runModelBench(name, {
-      ...options,
-      randomWeights,
-      signal,
-      onDownload: download.report,
-      note: (text) => terminal.note(`${name}: ${text}`),
-    }),
-  ).finally(() => download.stop());
-  if (target !== '-') {
-    terminal.print(tables.describeReport(report));
-    for (const row of report.rows) {
-      terminal.print(`\n${row.model}, ${row.precision}`);
-      terminal.print(format(tables.modelTable(row)));
-      if (profile) terminal.print(`\n${format(tables.layersTable(row))}`);
-      terminal.print(`\n${format(tables.kernelsTable(row))}`);
+  const { json, trace, profile = false, randomWeights = false, ...options } = flags;
+  return withTargets({ json, trace }, terminal, async (write) => {
+    const download = downloadProgress(terminal);
+    const report = await step(
+      EXIT.model,
+      runModelBench(name, {
+        ...options,
+        randomWeights,
+        signal,
+        onDownload: download.report,
+        note: (text) => terminal.note(`${name}: ${text}`),
+      }),
+    ).finally(() => download.stop());
+    if (json !== '-' && trace !== '-') {
+      terminal.print(tables.describeReport(report));
+      for (const row of report.rows) {
+        terminal.print(`\n${row.model}, ${row.precision}`);
+        terminal.print(format(tables.modelTable(row, report)));
+        if (profile) terminal.print(`\n${format(tables.layersTable(row, report))}`);
+        terminal.print(`\n${format(tables.kernelsTable(row))}`);
+      }
+      tables.footnotes(report).forEach((text) => terminal.print(text));
     }
-  }
-  await writeReport(target, report, terminal);
-  if (trace !== undefined) await step(EXIT.failed, writeJson(trace, chromeTrace(report.rows[0]!)));
-  return EXIT.ok;
+    write('json', report);
+    write('trace', chromeTrace(report.rows[0]!));
+    return EXIT.ok;
+  });
 }
 
 async function compare(
   before: string,
   after: string,
-  { failAbove, json = false }: { failAbove?: number; json?: boolean },
+  { failAbove, json }: CompareFlags,
   { terminal }: Context,
 ): Promise<ExitCode> {
   const [{ compareReports, readReport }, { comparisonTable }] = await Promise.all([
@@ -194,20 +205,24 @@ async function compare(
     EXIT.failed,
     attempt(() => compareReports(readReport(before), readReport(after))),
   );
-  const { figures, onlyBefore, onlyAfter, warnings } = comparison;
-  if (figures.length === 0) throw usageError(`${before} and ${after} have no row in common`);
+  const { figures, failed, onlyBefore, onlyAfter, warnings } = comparison;
+  if (figures.length === 0 && failed.length === 0) throw usageError(`${before} and ${after} have no row in common`);
   const slower = failAbove === undefined ? [] : figures.filter(({ change }) => change > failAbove);
-  if (json) terminal.print(JSON.stringify({ ...comparison, slower }, null, 1));
-  else {
-    for (const warning of warnings) terminal.error(`warning: ${warning}`);
-    terminal.print(format(comparisonTable(comparison)));
-    if (onlyBefore.length > 0) terminal.note(`only in ${before}: ${onlyBefore.length} rows`);
-    if (onlyAfter.length > 0) terminal.note(`only in ${after}: ${onlyAfter.length} rows`);
-  }
-  for (const { row, figure, change } of slower) {
-    terminal.error(`slower: ${row}, ${figure}: +${(100 * change).toFixed(1)} %`);
-  }
-  return slower.length > 0 ? EXIT.failed : EXIT.ok;
+  return withTargets({ json }, terminal, (write) => {
+    if (json !== '-') {
+      for (const warning of warnings) terminal.error(`warning: ${warning}`);
+      if (figures.length > 0) terminal.print(format(comparisonTable(comparison)));
+      if (onlyBefore.length > 0) terminal.note(`only in ${before}: ${onlyBefore.length} rows`);
+      if (onlyAfter.length > 0) terminal.note(`only in ${after}: ${onlyAfter.length} rows`);
+    }
+    write('json', { ...comparison, slower });
+    for (const { row, code } of failed) terminal.error(`failed: ${row}: ${code}`);
+    for (const { row, figure, change } of slower) {
+      terminal.error(`slower: ${row}, ${figure}: +${(100 * change).toFixed(1)} %`);
+    }
+    const passes = slower.length === 0 && (failAbove === undefined || failed.length === 0);
+    return Promise.resolve(passes ? EXIT.ok : EXIT.failed);
+  });
 }
 
 /** What `work` gives or throws, as a promise. */
@@ -215,20 +230,49 @@ const attempt = <T>(work: () => T): Promise<T> => new Promise((resolve) => resol
 
 const format = ({ rows, right }: Table): string => formatTable(rows, right);
 
-async function writeReport(
-  target: string | undefined,
-  report: BenchReport,
-  terminal: Context['terminal'],
-): Promise<void> {
-  if (target === '-') terminal.write(`${JSON.stringify(report, null, 1)}\n`);
-  else if (target !== undefined) await step(EXIT.failed, writeJson(target, report));
-}
+type Targets = Readonly<Record<string, string | undefined>>;
 
-async function writeJson(path: string, value: unknown): Promise<void> {
+/**
+ * Opens the files that a command writes, by their options, before its work: a folder that is not there shows at once and
+ * not after minutes. What was in a file stays until there is something new; one that was made here and got nothing is
+ * removed again.
+ */
+async function withTargets(
+  targets: Targets,
+  terminal: Context['terminal'],
+  work: (write: (target: string, value: unknown) => void) => Promise<ExitCode>,
+): Promise<ExitCode> {
+  const paths = Object.entries(targets).filter(([, path]) => path !== undefined) as [string, string][];
+  if (new Set(paths.map(([, path]) => path)).size < paths.length) {
+    throw usageError(`${paths.map(([name]) => `--${name}`).join(' and ')} name the same file`);
+  }
+  const made = new Set<string>();
+  const tryTo = (path: string, act: () => void): void => {
+    try {
+      act();
+    } catch (cause) {
+      const reason = (cause as NodeJS.ErrnoException).code ?? String(cause);
+      const error = new InstasegError('ERR_FILE', `${path}: cannot be written (${reason})`, { cause });
+      throw new CommandFailure(EXIT.failed, error);
+    }
+  };
+  const write = (name: string, value: unknown): void => {
+    const path = targets[name];
+    if (path === undefined) return;
+    const text = `${JSON.stringify(value, null, 1)}\n`;
+    if (path === '-') return terminal.write(text);
+    tryTo(path, () => writeFileSync(path, text));
+    made.delete(path);
+  };
   try {
-    await writeFile(path, `${JSON.stringify(value, null, 1)}\n`);
-  } catch (cause) {
-    const reason = (cause as NodeJS.ErrnoException).code ?? String(cause);
-    throw new InstasegError('ERR_FILE', `${path}: cannot be written (${reason})`, { cause });
+    for (const [, path] of paths) {
+      if (path === '-') continue;
+      const isNew = !existsSync(path);
+      tryTo(path, () => closeSync(openSync(path, 'a')));
+      if (isNew) made.add(path);
+    }
+    return await work(write);
+  } finally {
+    made.forEach((path) => rmSync(path, { force: true }));
   }
 }

@@ -102,6 +102,7 @@ export interface NativeAccelerator {
     readonly uuid: string;
     readonly computeCapability: number;
     readonly memory: number;
+    readonly l2Cache: number;
     readonly reason?: string;
   }[];
 }

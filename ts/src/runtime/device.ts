@@ -65,6 +65,8 @@ export interface DeviceInfo {
   readonly computeCapability?: string;
   /** Bytes of the GPU's memory. */
   readonly memory?: number;
+  /** Bytes of the GPU's L2 cache. */
+  readonly l2Cache?: number;
 }
 
 const noCuda = (): string =>
@@ -97,6 +99,7 @@ function listGpus(): DeviceInfo[] {
     uuid: gpu.uuid,
     computeCapability: `${Math.floor(gpu.computeCapability / 10)}.${gpu.computeCapability % 10}`,
     memory: gpu.memory,
+    l2Cache: gpu.l2Cache,
   }));
 }
 

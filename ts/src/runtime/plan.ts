@@ -143,6 +143,7 @@ export class Plan<R = SymbolicResult> {
   readonly #outputs: readonly SymbolicTensor[];
   readonly #onRun: (promise: Promise<unknown>) => void;
   #profile: readonly number[] | undefined;
+  #steps: readonly PlanStep[] | undefined;
   #disposed = false;
 
   /** @internal */
@@ -172,7 +173,9 @@ export class Plan<R = SymbolicResult> {
     const tensors = requireTensors(inputs);
     if (this.#disposed) throw new InstasegError('ERR_DISPOSED', 'the plan was disposed');
     const profiled = onProfile !== undefined || measured;
-    const steps = onProfile ? this.#native.describe().steps : [];
+    // Asking takes half a millisecond for a network: once, so that profiles are of what runs without them.
+    if (onProfile) this.#steps ??= this.#native.describe().steps;
+    const steps = this.#steps ?? [];
     const started = performance.now();
     const handle = callNative(() => this.#native.run(tensors, profiled), this.run);
     const submitted = performance.now();

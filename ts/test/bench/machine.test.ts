@@ -20,8 +20,11 @@ test('a report says where and when', async (t) => {
   const machine = machineInfo();
   t.true(machine.logicalCores > 0 && machine.memory > 0 && machine.loadAverage >= 0);
   t.true(machine.lastLevelCache === null || machine.lastLevelCache > 0);
-  const { date, version, commit } = await provenance();
+  const { date, version, commit, built, warnings } = await provenance();
   t.true(Math.abs(Date.parse(date) - Date.now()) < 60_000);
   t.regex(version, /^\d+\.\d+\.\d+/);
   t.true(commit === null || /^[0-9a-f]{7,}(-dirty)?$|^v\d/.test(commit), String(commit));
+  // In a clone; what was built is known, or why it is not.
+  t.truthy(built);
+  t.true(commit !== null || warnings.length > 0);
 });

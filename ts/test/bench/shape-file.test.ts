@@ -1,6 +1,6 @@
 import test from 'ava';
 import { InstasegError } from '../../src/index.js';
-import { opCase } from '../../src/bench/op-cases.js';
+import { checkCase, opCase } from '../../src/bench/op-cases.js';
 import { parseShapes, readShapes, shapeFiles } from '../../src/bench/shape-file.js';
 
 test('a line is an op, a name and values; comments and empty lines are not', (t) => {
@@ -31,7 +31,11 @@ test('what a line lacks is said with the line', (t) => {
     ['conv2d a outputs=4', /^net:1: expected input=\.\.\. for conv2d/],
     ['conv2d a input=1x8x8 outputs=4', /^net:1: expected 4 sizes joined by x for input, received 1x8x8/],
     ['conv2d a input=1x8x8x3 outputs=4 colour=red', /^net:1: expected input, .* for conv2d, received colour/],
-    ['conv2d a input=1x8x8x3 outputs=4 activation=tanh', /^net:1: expected activation=relu or none, received tanh/],
+    ['conv2d a input=1x8x8x3 outputs=4 activation=tanh', /^net:1: expected none or relu for activation, received tanh/],
+    [
+      'conv2d a input=1x8x8x3 outputs=4\nconv2d a input=1x9x9x3 outputs=4',
+      /^net:2: expected another name for conv2d than "a", which net:1 has/,
+    ],
     ['convolve a input=1x8x8x3', /^net:1: expected one of conv2d, .*, received "convolve"/],
   ];
   for (const [text, message] of cases) {
@@ -40,20 +44,14 @@ test('what a line lacks is said with the line', (t) => {
   }
 });
 
-test('every case of every file in the package can be made', (t) => {
+test('every case of every file in the package makes sense', (t) => {
   t.deepEqual(shapeFiles(), ['maskrcnn_resnet50_fpn', 'yolact_plus_resnet50']);
   for (const file of shapeFiles()) {
     const cases = readShapes(file);
     t.true(cases.length > 30);
     const names = cases.map(({ op, name }) => `${op} ${name}`);
     t.is(new Set(names).size, names.length, 'a case is found by its name');
-    for (const shape of cases) {
-      // Inputs of full size take a while: the small ones are made here, the others by the benchmark itself.
-      const large = [...shape.values.values()].some(
-        (value) => value.split('x').reduce((n, size) => n * Number(size), 1) > 1e5,
-      );
-      if (!large) t.notThrows(() => opCase(shape), shape.where);
-    }
+    for (const shape of cases) t.notThrows(() => checkCase(shape), shape.where);
   }
 });
 

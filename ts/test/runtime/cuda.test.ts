@@ -165,6 +165,7 @@ onGpu('the device under test is listed with what is known of it', (t) => {
   const gpu = listDevices().find(({ name }) => name === TEST_DEVICE)!;
   t.true(gpu.available);
   t.regex(gpu.computeCapability!, /^\d+\.\d$/);
+  t.true(gpu.l2Cache! > 0);
   t.regex(gpu.uuid!, /^GPU-/);
   t.true(gpu.memory! > 0);
 });
