@@ -46,10 +46,11 @@ constexpr int64_t kChunkChannels = 32;
 constexpr int64_t kGroupBytes = 4 << 20;
 /// Values of k of a panel that stay in the L1 cache.
 constexpr int64_t kSlice = 256;
-/// Fewer tiles cannot hide that four times the weights are read. Inside these limits Winograd was 2.2 to 3.6 times
-/// faster than the GEMM variant of the same level (figures in docs/architecture.md).
+/// Fewer tiles cannot hide that four times the weights are read, fewer channels not the transforms. Inside these limits
+/// Winograd was 1.2 to 3.6 times faster than the GEMM variant of the same level (figures in docs/architecture.md).
 constexpr int64_t kLeastTiles = 16;
-constexpr int64_t kLeastChannels = 32;
+constexpr int64_t kLeastInputs = 32;
+constexpr int64_t kLeastOutputs = 12;
 
 int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 int64_t round_up(int64_t a, int64_t multiple) { return divide_up(a, multiple) * multiple; }
@@ -83,7 +84,7 @@ struct Geometry {
 bool supports(const Conv2d& op, const Specs& in) {
   const Shape& w = in[In::kWeight].shape;
   if (w[2] != 3 || w[3] != 3 || op.stride.y != 1 || op.stride.x != 1 || op.dilation.y != 1 || op.dilation.x != 1 ||
-      op.groups != 1 || w[0] < kLeastChannels || w[1] < kLeastChannels) {
+      op.groups != 1 || w[0] < kLeastOutputs || w[1] < kLeastInputs) {
     return false;
   }
   // One image decides, or the regions of one image, so that a batch takes the same variant as its images alone.
@@ -275,7 +276,8 @@ class Winograd {
     call.a_stride = call.rows = count;
     call.taps = 1;
     call.c_rows = m_rows;
-    call.columns = columns;
+    // Of the last panel only the vectors that hold output channels.
+    const int64_t last_columns = std::min(columns, round_up(y_[3] - (first_panel + panels - 1) * columns, columns / 2));
     const int64_t v_plane = plane_stride(geometry_.group, geometry_.input_channels);
     for (int64_t point = 0; point < kPoints; ++point) {
       for (int64_t k = 0; k < x_[3]; k += kSlice) {
@@ -283,6 +285,7 @@ class Winograd {
         call.run = std::min(kSlice, x_[3] - k);
         call.resume = k > 0;
         for (int64_t panel = 0; panel < panels; ++panel) {
+          call.columns = panel + 1 == panels ? last_columns : columns;
           call.b = weights(point, panel, k);
           // Fetched meanwhile: the next panel's weights, or the next product's.
           call.next_b = call.next_a = {};

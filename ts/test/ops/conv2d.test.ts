@@ -125,6 +125,8 @@ const WINOGRAD_CASES: readonly Case[] = [
   ['padding 2 and 0', [1, 14, 16, 32], 32, [3, 3], { padding: [2, 0] }],
   ['padding wider than a tile', [1, 5, 6, 32], 36, [3, 3], { padding: [9, 7] }],
   ['more channels than a slice', [1, 13, 13, 260], 32, [3, 3], { padding: [1, 1] }],
+  ['12 outputs', [1, 14, 13, 32], 12, [3, 3], { padding: [1, 1] }],
+  ['27 outputs', [1, 15, 16, 34], 27, [3, 3], { padding: [1, 1] }],
   ['more tiles than a block', [1, 33, 37, 32], 32, [3, 3], { padding: [1, 1] }],
 ];
 
@@ -157,7 +159,8 @@ async function takesWinogradByShape(t: ExecutionContext, isa: 'avx2' | 'avx512')
   };
   t.is(await variant([1, 16, 16, 32], 32, {}), winograd);
   t.is(await variant([1, 16, 16, 31], 32, {}), isa);
-  t.is(await variant([1, 16, 16, 32], 31, {}), isa);
+  t.is(await variant([1, 16, 16, 32], 12, {}), winograd);
+  t.is(await variant([1, 16, 16, 32], 11, {}), isa);
   t.is(await variant([1, 16, 16, 32], 32, { stride: 2 }), isa);
   t.is(await variant([1, 16, 16, 32], 32, { dilation: [1, 2] }), isa);
   t.is(await variant([1, 12, 12, 32], 32, {}), isa);
