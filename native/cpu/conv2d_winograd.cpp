@@ -50,6 +50,11 @@ constexpr int64_t kWeightTiles = 10;
 
 int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 int64_t round_up(int64_t a, int64_t multiple) { return divide_up(a, multiple) * multiple; }
+/// Fetches `count` floats into the L1 cache.
+void fetch(const float* values, int64_t count) {
+  constexpr int64_t kLine = 16;
+  for (int64_t i = 0; i < count; i += kLine) _mm_prefetch(reinterpret_cast<const char*>(values + i), _MM_HINT_T0);
+}
 /// Strides that are multiples of 4096 bytes would put all planes into one set of the L1 cache.
 int64_t plane_stride(int64_t tiles, int64_t channels) { return tiles * channels + 16; }
 
@@ -277,6 +282,14 @@ class Winograd {
       const bool inside = y >= 0 && y < x_[1] && x >= 0 && x < x_[2];
       pixels[i] = inside ? image + (y * x_[2] + x) * x_[3] : zeros_;
     }
+    // Fetched meanwhile: the columns that the next tile of the row adds.
+    const int64_t next_x = at.x - op_.padding.x + Size::kWindow;
+    const int64_t next_columns = std::min<int64_t>(Size::kTile, x_[2] - next_x);
+    for (int64_t i = 0; i < Size::kWindow; ++i) {
+      const int64_t y = at.y - op_.padding.y + i;
+      if (next_x < 0 || next_columns <= 0 || y < 0 || y >= x_[1]) continue;
+      fetch(image + (y * x_[2] + next_x) * x_[3], next_columns * x_[3]);
+    }
     kernels_.transform_input(pixels.data(), x_[3], v_ + row * geometry_.input_channels,
                              plane_stride(geometry_.group, geometry_.input_channels));
   }
@@ -352,13 +365,25 @@ class Winograd {
     out.row_stride = y_[2] * y_[3];
     out.pixel_stride = y_[3];
     out.relu = op_.activation == Activation::relu;
-    for (int64_t tile = 0; tile < count; ++tile) {
+    const auto aim = [&](int64_t tile) {
       const Position at = position(first + begin + tile);
       const int64_t offset = ((at.image * y_[1] + at.y) * y_[2] + at.x) * y_[3];
       out.output = context_.outputs[0].as<float>() + offset + channel;
       out.residual = residual ? residual + offset : nullptr;
       out.rows = std::min<int64_t>(Size::kTile, y_[1] - at.y);
       out.columns = std::min<int64_t>(Size::kTile, y_[2] - at.x);
+    };
+    for (int64_t tile = 0; tile < count; ++tile) {
+      if (tile + 1 < count) {
+        // Where the next tile goes may have left the caches.
+        aim(tile + 1);
+        for (int64_t i = 0; i < out.rows * out.columns; ++i) {
+          const int64_t pixel = i / out.columns * out.row_stride + i % out.columns * out.pixel_stride;
+          fetch(out.output + pixel, channels);
+          if (out.residual) fetch(out.residual + pixel, channels);
+        }
+      }
+      aim(tile);
       kernels_.transform_output(m + m_rows[tile], m_stride, channels, out);
       if (op_.activation <= Activation::relu) continue;
       for (int64_t y = 0; y < out.rows; ++y) {
