@@ -1,14 +1,16 @@
-// conv2d, variants winograd (AVX2 with FMA) and winograd_avx512: F(4x4, 3x3) for 3x3 kernels of stride 1. A 4x4 block
-// of outputs takes 36 products a channel instead of 144: up to four times less work than the GEMM, paid for with 36 / 9
-// times the weights in memory and about 1.5 times the rounding error.
+// conv2d, variants winograd4 and winograd5 (AVX2 with FMA), winograd4_avx512 and winograd5_avx512: F(4x4, 3x3) and
+// F(5x5, 3x3) for 3x3 kernels of stride 1. A 4x4 block of outputs takes 36 products a channel instead of 144, a 5x5
+// block 49 instead of 225: 4 and 4.6 times less work than the GEMM, paid for with 4 and 5.4 times the weights in memory
+// and with about 2 and 4 times the rounding error.
 //
-// Y = A^T [(G g G^T) * (B^T d B)] A (Lavin and Gray, "Fast algorithms for convolutional neural networks"), with the
-// interpolation points 0, +-11/16, +-11/8 and infinity instead of the usual 0, +-1, +-2: their powers are balanced
-// around 1, which makes the error five times smaller, and all coefficients of A and B are exact in f32.
+// Y = A^T [(G g G^T) * (B^T d B)] A (Lavin and Gray, "Fast algorithms for convolutional neural networks"), with
+// interpolation points that are balanced around 1 instead of the usual 0, +-1, +-2 (winograd.h). F(6x6, 3x3) would save
+// a tenth more of the products where it fits, at twice the error of F(5x5), which comes too near to 1e-5.
 //
 // Three steps, over as many tiles at once as keep V in the last-level cache:
-//   V[36][tile][Cin] = B^T d B          gathered from the image, zeros outside
-//   M[36][tile][Cout] = V[i] * U[i]     36 products through the GEMM kernel, for a block of tiles and a chunk of Cout
+//   V[point][tile][Cin] = B^T d B       gathered from the image, zeros outside
+//   M[point][tile][Cout] = V[i] * U[i]  36 or 49 products through the GEMM kernel, for a block of tiles and a chunk of
+//                                       Cout
 //   Y = A^T M A                         with the fused epilogue, from the same thread's cache
 // The tiles lie on a grid of each image, so an image's results do not depend on the others.
 #include "cpu/gemm.h"
@@ -17,26 +19,17 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <utility>
 
 #include "cpu/lanes.h"
 #include "cpu/rows.h"
+#include "cpu/winograd.h"
 #include "ops/conv2d.h"
 
 namespace instaseg::cpu {
 namespace {
 
 using In = Conv2d::Input;
-
-constexpr int64_t kTile = 4;     // outputs along an axis
-constexpr int64_t kWindow = 6;   // inputs along an axis
-constexpr int64_t kPoints = 36;  // products
-
-constexpr float kA = 0.6875f;
-constexpr float kB = 1.375f;
-constexpr float kA2 = kA * kA;
-constexpr float kB2 = kB * kB;
-constexpr float kSum = kA2 + kB2;
-constexpr float kProduct = kA2 * kB2;
 
 /// Tiles of a unit of work and channels of its chunk: their part of M stays in the L2 cache. Long blocks of few
 /// channels were measured 3 to 5 % faster than 72 tiles of 64 channels, whose M is as large.
@@ -46,16 +39,26 @@ constexpr int64_t kChunkChannels = 32;
 constexpr int64_t kGroupBytes = 4 << 20;
 /// Values of k of a panel that stay in the L1 cache.
 constexpr int64_t kSlice = 256;
-/// Fewer tiles cannot hide that four times the weights are read. Inside these limits Winograd was 2.2 to 3.6 times
-/// faster than the GEMM variant of the same level (figures in docs/architecture.md).
-constexpr int64_t kLeastTiles = 16;
-constexpr int64_t kLeastChannels = 32;
+/// Fewer outputs in all tiles cannot hide that several times the weights are read, fewer channels not the transforms.
+/// Inside these limits Winograd was 1.1 to 4 times faster than the GEMM variant of the same level (figures in
+/// docs/architecture.md).
+constexpr int64_t kLeastPixels = 225;
+constexpr int64_t kLeastInputs = 32;
+constexpr int64_t kLeastOutputs = 12;
+/// Reading the weights of a product takes as long as multiplying this many tiles by them.
+constexpr int64_t kWeightTiles = 10;
 
 int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 int64_t round_up(int64_t a, int64_t multiple) { return divide_up(a, multiple) * multiple; }
-/// Strides that are multiples of 4096 bytes would put all 36 planes into one set of the L1 cache.
+/// Fetches `count` floats into the L1 cache.
+void fetch(const float* values, int64_t count) {
+  constexpr int64_t kLine = 16;
+  for (int64_t i = 0; i < count; i += kLine) _mm_prefetch(reinterpret_cast<const char*>(values + i), _MM_HINT_T0);
+}
+/// Strides that are multiples of 4096 bytes would put all planes into one set of the L1 cache.
 int64_t plane_stride(int64_t tiles, int64_t channels) { return tiles * channels + 16; }
 
+template <class Size>
 struct Geometry {
   int64_t tiles_y;
   int64_t tiles_x;
@@ -64,55 +67,69 @@ struct Geometry {
   int64_t group;  // most tiles transformed at once
 
   Geometry(const GemmKernels& gemm, const Shape& output, int64_t input_channels_, int64_t images, int threads)
-      : tiles_y(divide_up(output[1], kTile)),
-        tiles_x(divide_up(output[2], kTile)),
+      : tiles_y(divide_up(output[1], Size::kTile)),
+        tiles_x(divide_up(output[2], Size::kTile)),
         input_channels(round_up(input_channels_, 16)),
         panels(gemm.panel_count(output[3])) {
-    const int64_t fitting = kGroupBytes / (kPoints * input_channels * static_cast<int64_t>(sizeof(float)));
+    const int64_t fitting = kGroupBytes / (Size::kPoints * input_channels * static_cast<int64_t>(sizeof(float)));
     group = round_up(std::max(fitting, kBlockTiles * threads), kBlockTiles);
     group = std::min(group, round_up(images * tiles_y * tiles_x, gemm.tile_rows));
   }
 
   size_t zero_bytes() const { return round_up(sizeof(float) * input_channels, 64); }
-  size_t v_bytes() const { return round_up(sizeof(float) * kPoints * plane_stride(group, input_channels), 64); }
-  size_t m_bytes() const { return sizeof(float) * kPoints * plane_stride(kBlockTiles, kChunkChannels); }
+  size_t v_bytes() const { return round_up(sizeof(float) * Size::kPoints * plane_stride(group, input_channels), 64); }
+  size_t m_bytes() const { return sizeof(float) * Size::kPoints * plane_stride(kBlockTiles, kChunkChannels); }
   static size_t row_bytes() { return round_up(kBlockTiles * sizeof(int64_t), 64); }
   size_t thread_bytes() const { return m_bytes() + 2 * row_bytes(); }
 };
 
+/// Tiles of a tile size that cover one image, or the regions of one image: it decides, so that a batch takes the same
+/// variant as its images alone.
+template <class Size>
+struct Grid {
+  int64_t tiles;
+  int64_t pixels;  // outputs
+
+  Grid(const Conv2d& op, const Specs& in) {
+    const Shape& x = in[In::kInput].shape;
+    const int64_t regions = in[In::kCounts].absent ? 1 : x[0] / in[In::kCounts].shape[0];
+    const int64_t height = x[1] + 2 * op.padding.y - 2;
+    const int64_t width = x[2] + 2 * op.padding.x - 2;
+    tiles = regions * divide_up(height, Size::kTile) * divide_up(width, Size::kTile);
+    pixels = regions * height * width;
+  }
+
+  bool enough() const { return tiles * Size::kTile * Size::kTile >= kLeastPixels; }
+  bool well_filled() const { return 2 * pixels >= tiles * Size::kTile * Size::kTile; }
+  int64_t cost() const { return Size::kPoints * (tiles + kWeightTiles); }
+};
+
+using Size4 = Interpolation<4>;
+using Size5 = Interpolation<5>;
+
+template <class Size>
 bool supports(const Conv2d& op, const Specs& in) {
   const Shape& w = in[In::kWeight].shape;
   if (w[2] != 3 || w[3] != 3 || op.stride.y != 1 || op.stride.x != 1 || op.dilation.y != 1 || op.dilation.x != 1 ||
-      op.groups != 1 || w[0] < kLeastChannels || w[1] < kLeastChannels) {
+      op.groups != 1 || w[0] < kLeastOutputs || w[1] < kLeastInputs) {
     return false;
   }
-  // One image decides, or the regions of one image, so that a batch takes the same variant as its images alone.
-  const Shape& x = in[In::kInput].shape;
-  const int64_t height = x[1] + 2 * op.padding.y - 2;
-  const int64_t width = x[2] + 2 * op.padding.x - 2;
-  const int64_t tiles = divide_up(height, kTile) * divide_up(width, kTile);
-  const int64_t regions = in[In::kCounts].absent ? 1 : x[0] / in[In::kCounts].shape[0];
-  const bool enough = tiles * regions >= kLeastTiles;
-  const bool well_filled = 2 * height * width >= tiles * kTile * kTile;
-  return enough && well_filled;
+  const Grid<Size> grid(op, in);
+  // F(5x5), which ranks higher, only where it is faster; the other needs the fewer weights and errs less.
+  if (Size::kTile == 5 && grid.cost() >= Grid<Size4>(op, in).cost()) return false;
+  return grid.enough() && grid.well_filled();
 }
 
 /// G g G^T in double for a panel of output channels at once: U[point][panel][cin][panel_columns].
-template <const GemmKernels& Kernels>
+template <class Size, const GemmKernels& Kernels>
 std::shared_ptr<const void> pack(const Conv2d&, const TensorView& weight, const PackContext& context) {
-  constexpr double a = kA;
-  constexpr double b = kB;
-  // Row of a point p: [1, p, p^2] over the product of its distances to the other points.
-  constexpr double na = 1.0 / (2.0 * a * a * (a * a - b * b));
-  constexpr double nb = 1.0 / (2.0 * b * b * (b * b - a * a));
-  constexpr double g[kWindow][3] = {{1.0 / (a * a * b * b), 0, 0}, {na, na * a, na * a * a},  {na, -na * a, na * a * a},
-                                    {nb, nb * b, nb * b * b},      {nb, -nb * b, nb * b * b}, {0, 0, 1}};
+  constexpr const auto& g = Size::kFilter.rows;
   const Shape& w = weight.shape;
   const int64_t width = Kernels.panel_columns;
   const int64_t panels = Kernels.panel_count(w[0]);
   const int64_t point_stride = panels * w[1] * width;
   auto packed = std::make_shared<PackedPanels>();
-  packed->memory = context.host->allocate(sizeof(float) * static_cast<size_t>(kPoints * point_stride));
+  packed->memory = context.host->allocate(sizeof(float) * static_cast<size_t>(Size::kPoints * point_stride));
   for (int64_t panel = 0; panel < panels; ++panel) {
     for (int64_t c = 0; c < w[1]; ++c) {
       double filter[3][3][kMostPanelColumns] = {};
@@ -121,8 +138,8 @@ std::shared_ptr<const void> pack(const Conv2d&, const TensorView& weight, const 
         const float* source = weight.f32() + ((panel * width + i) * w[1] + c) * 9;
         for (int64_t k = 0; k < 9; ++k) filter[k / 3][k % 3][i] = source[k];
       }
-      double half[kWindow][3][kMostPanelColumns];
-      for (int64_t y = 0; y < kWindow; ++y) {
+      double half[Size::kWindow][3][kMostPanelColumns];
+      for (int64_t y = 0; y < Size::kWindow; ++y) {
         for (int64_t x = 0; x < 3; ++x) {
           for (int64_t i = 0; i < width; ++i) {
             half[y][x][i] = g[y][0] * filter[0][x][i] + g[y][1] * filter[1][x][i] + g[y][2] * filter[2][x][i];
@@ -130,8 +147,8 @@ std::shared_ptr<const void> pack(const Conv2d&, const TensorView& weight, const 
         }
       }
       float* target = packed->data() + (panel * w[1] + c) * width;
-      for (int64_t y = 0; y < kWindow; ++y) {
-        for (int64_t x = 0; x < kWindow; ++x, target += point_stride) {
+      for (int64_t y = 0; y < Size::kWindow; ++y) {
+        for (int64_t x = 0; x < Size::kWindow; ++x, target += point_stride) {
           for (int64_t i = 0; i < width; ++i) {
             target[i] = static_cast<float>(g[x][0] * half[y][0][i] + g[x][1] * half[y][1][i] + g[x][2] * half[y][2][i]);
           }
@@ -142,9 +159,9 @@ std::shared_ptr<const void> pack(const Conv2d&, const TensorView& weight, const 
   return packed;
 }
 
-template <const GemmKernels& Kernels>
+template <class Size, const GemmKernels& Kernels>
 size_t workspace(const Conv2d&, const Specs& in, const Specs& out, int threads) {
-  const Geometry geometry(Kernels, out[0].shape, in[In::kInput].shape[3], in[In::kInput].shape[0], threads);
+  const Geometry<Size> geometry(Kernels, out[0].shape, in[In::kInput].shape[3], in[In::kInput].shape[0], threads);
   return geometry.zero_bytes() + geometry.v_bytes() + geometry.thread_bytes() * static_cast<size_t>(threads);
 }
 
@@ -162,9 +179,10 @@ struct TileOutput {
 };
 
 /// What one instruction set brings.
+template <class Size>
 struct WinogradKernels {
   const GemmKernels& gemm;
-  /// V of one tile: `pixels` are its 36 input pixels, the points are `v_stride` apart.
+  /// V of one tile: `pixels` are its input pixels, the points are `v_stride` apart.
   void (*transform_input)(const float* const* pixels, int64_t channels, float* v, int64_t v_stride);
   void (*transform_output)(const float* m, int64_t m_stride, int64_t channels, const TileOutput& tile);
 };
@@ -174,7 +192,8 @@ using Lanes = Avx2;
 #define INSTASEG_LEVEL INSTASEG_AVX2
 #include "cpu/winograd_x86.h"
 #undef INSTASEG_LEVEL
-constexpr WinogradKernels kKernels{kGemmAvx2, transform_input_tile, transform_output_tile};
+template <class Size>
+constexpr WinogradKernels<Size> kKernels{kGemmAvx2, transform_input_tile<Size>, transform_output_tile<Size>};
 }  // namespace avx2
 
 namespace avx512 {
@@ -182,12 +201,14 @@ using Lanes = Avx512;
 #define INSTASEG_LEVEL INSTASEG_AVX512
 #include "cpu/winograd_x86.h"
 #undef INSTASEG_LEVEL
-constexpr WinogradKernels kKernels{kGemmAvx512, transform_input_tile, transform_output_tile};
+template <class Size>
+constexpr WinogradKernels<Size> kKernels{kGemmAvx512, transform_input_tile<Size>, transform_output_tile<Size>};
 }  // namespace avx512
 
+template <class Size>
 class Winograd {
  public:
-  Winograd(const WinogradKernels& kernels, const Conv2d& op, const KernelContext& context)
+  Winograd(const WinogradKernels<Size>& kernels, const Conv2d& op, const KernelContext& context)
       : kernels_(kernels),
         op_(op),
         context_(context),
@@ -212,8 +233,8 @@ class Winograd {
       context_.parallel_for(count, 4, [&](int64_t begin, int64_t end, int) {
         for (int64_t tile = begin; tile < end; ++tile) gather(first + tile, tile);
       });
-      // Equal blocks of whole micro-kernel tiles; tiles vary before channels, so that a chunk of U is read once.
-      const int64_t block = round_up(divide_up(count, divide_up(count, kBlockTiles)), kernels_.gemm.tile_rows);
+      // Tiles vary before channels, so that a chunk of U is read once.
+      const int64_t block = block_tiles(count, chunks);
       const int64_t blocks = divide_up(count, block);
       context_.parallel_for(blocks * chunks, 1, [&](int64_t unit, int64_t, int thread) {
         const int64_t begin = unit % blocks * block;
@@ -223,6 +244,20 @@ class Winograd {
   }
 
  private:
+  // Tiles of a block: so many that the blocks are equal, and that no thread waits long for the last unit.
+  int64_t block_tiles(int64_t count, int64_t chunks) const {
+    const int64_t threads = context_.pool.threads();
+    const int64_t rows = kernels_.gemm.tile_rows;
+    for (int64_t blocks = divide_up(count, kBlockTiles);; ++blocks) {
+      const int64_t units = blocks * chunks;
+      const bool balanced = 8 * units >= 7 * round_up(units, threads);
+      // Whole micro-kernel tiles, unless there are so few that the last block would be much smaller.
+      const int64_t tiles = divide_up(count, blocks);
+      const int64_t block = tiles < 4 * rows ? tiles : round_up(tiles, rows);
+      if (balanced || tiles <= rows) return block;
+    }
+  }
+
   struct Position {
     int64_t image;
     int64_t y;  // first output pixel
@@ -232,19 +267,28 @@ class Winograd {
   Position position(int64_t tile) const {
     const int64_t image_tiles = geometry_.tiles_y * geometry_.tiles_x;
     const int64_t inside = tile % image_tiles;
-    return {images_.row(tile / image_tiles), inside / geometry_.tiles_x * kTile, inside % geometry_.tiles_x * kTile};
+    return {images_.row(tile / image_tiles), inside / geometry_.tiles_x * Size::kTile,
+            inside % geometry_.tiles_x * Size::kTile};
   }
 
   // Transforms the inputs of a tile into row `row` of V.
   void gather(int64_t tile, int64_t row) const {
     const Position at = position(tile);
     const float* image = context_.inputs[In::kInput].f32() + at.image * x_[1] * x_[2] * x_[3];
-    std::array<const float*, kPoints> pixels;
-    for (int64_t i = 0; i < kPoints; ++i) {
-      const int64_t y = at.y - op_.padding.y + i / kWindow;
-      const int64_t x = at.x - op_.padding.x + i % kWindow;
+    std::array<const float*, Size::kPoints> pixels;
+    for (int64_t i = 0; i < Size::kPoints; ++i) {
+      const int64_t y = at.y - op_.padding.y + i / Size::kWindow;
+      const int64_t x = at.x - op_.padding.x + i % Size::kWindow;
       const bool inside = y >= 0 && y < x_[1] && x >= 0 && x < x_[2];
       pixels[i] = inside ? image + (y * x_[2] + x) * x_[3] : zeros_;
+    }
+    // Fetched meanwhile: the columns that the next tile of the row adds.
+    const int64_t next_x = at.x - op_.padding.x + Size::kWindow;
+    const int64_t next_columns = std::min<int64_t>(Size::kTile, x_[2] - next_x);
+    for (int64_t i = 0; i < Size::kWindow; ++i) {
+      const int64_t y = at.y - op_.padding.y + i;
+      if (next_x < 0 || next_columns <= 0 || y < 0 || y >= x_[1]) continue;
+      fetch(image + (y * x_[2] + next_x) * x_[3], next_columns * x_[3]);
     }
     kernels_.transform_input(pixels.data(), x_[3], v_ + row * geometry_.input_channels,
                              plane_stride(geometry_.group, geometry_.input_channels));
@@ -256,7 +300,7 @@ class Winograd {
     char* memory = threads_ + geometry_.thread_bytes() * thread;
     float* m = reinterpret_cast<float*>(memory);
     const auto rows = reinterpret_cast<const float**>(memory + geometry_.m_bytes());
-    const auto m_rows = reinterpret_cast<int64_t*>(memory + geometry_.m_bytes() + Geometry::row_bytes());
+    const auto m_rows = reinterpret_cast<int64_t*>(memory + geometry_.m_bytes() + Geometry<Size>::row_bytes());
     const int64_t columns = kernels_.gemm.panel_columns;
     const int64_t panels = std::min(most_panels, geometry_.panels - first_panel);
     const int64_t width = panels * columns;
@@ -266,7 +310,7 @@ class Winograd {
       m_rows[tile] = tile * width;
     }
 
-    // A panel's weights from k on, for one of the 36 products.
+    // A panel's weights from k on, for one of the products.
     const auto weights = [&](int64_t point, int64_t panel, int64_t k) {
       return u_ + ((point * geometry_.panels + first_panel + panel) * x_[3] + k) * columns;
     };
@@ -275,14 +319,16 @@ class Winograd {
     call.a_stride = call.rows = count;
     call.taps = 1;
     call.c_rows = m_rows;
-    call.columns = columns;
+    // Of the last panel only the vectors that hold output channels.
+    const int64_t last_columns = std::min(columns, round_up(y_[3] - (first_panel + panels - 1) * columns, columns / 2));
     const int64_t v_plane = plane_stride(geometry_.group, geometry_.input_channels);
-    for (int64_t point = 0; point < kPoints; ++point) {
+    for (int64_t point = 0; point < Size::kPoints; ++point) {
       for (int64_t k = 0; k < x_[3]; k += kSlice) {
         call.a_offset = point * v_plane + k;
         call.run = std::min(kSlice, x_[3] - k);
         call.resume = k > 0;
         for (int64_t panel = 0; panel < panels; ++panel) {
+          call.columns = panel + 1 == panels ? last_columns : columns;
           call.b = weights(point, panel, k);
           // Fetched meanwhile: the next panel's weights, or the next product's.
           call.next_b = call.next_a = {};
@@ -291,10 +337,10 @@ class Winograd {
             call.next_b = {weights(point, panel + 1, k), part};
           } else if (k + kSlice < x_[3]) {
             call.next_b = {weights(point, 0, k + kSlice), part};
-          } else if (point + 1 < kPoints) {
+          } else if (point + 1 < Size::kPoints) {
             call.next_b = {weights(point + 1, 0, 0), part};
           }
-          if (point + 1 < kPoints) {
+          if (point + 1 < Size::kPoints) {
             // This call's share of the next product's rows.
             const int64_t share = count * geometry_.input_channels / (panels * divide_up(x_[3], kSlice));
             const int64_t index = k / kSlice * panels + panel;
@@ -319,13 +365,25 @@ class Winograd {
     out.row_stride = y_[2] * y_[3];
     out.pixel_stride = y_[3];
     out.relu = op_.activation == Activation::relu;
-    for (int64_t tile = 0; tile < count; ++tile) {
+    const auto aim = [&](int64_t tile) {
       const Position at = position(first + begin + tile);
       const int64_t offset = ((at.image * y_[1] + at.y) * y_[2] + at.x) * y_[3];
       out.output = context_.outputs[0].as<float>() + offset + channel;
       out.residual = residual ? residual + offset : nullptr;
-      out.rows = std::min(kTile, y_[1] - at.y);
-      out.columns = std::min(kTile, y_[2] - at.x);
+      out.rows = std::min<int64_t>(Size::kTile, y_[1] - at.y);
+      out.columns = std::min<int64_t>(Size::kTile, y_[2] - at.x);
+    };
+    for (int64_t tile = 0; tile < count; ++tile) {
+      if (tile + 1 < count) {
+        // Where the next tile goes may have left the caches.
+        aim(tile + 1);
+        for (int64_t i = 0; i < out.rows * out.columns; ++i) {
+          const int64_t pixel = i / out.columns * out.row_stride + i % out.columns * out.pixel_stride;
+          fetch(out.output + pixel, channels);
+          if (out.residual) fetch(out.residual + pixel, channels);
+        }
+      }
+      aim(tile);
       kernels_.transform_output(m + m_rows[tile], m_stride, channels, out);
       if (op_.activation <= Activation::relu) continue;
       for (int64_t y = 0; y < out.rows; ++y) {
@@ -336,47 +394,48 @@ class Winograd {
     }
   }
 
-  const WinogradKernels& kernels_;
+  const WinogradKernels<Size>& kernels_;
   const Conv2d& op_;
   const KernelContext& context_;
   const Shape& x_;
   const Shape& y_;
   const ValidRows images_;
-  const Geometry geometry_;
+  const Geometry<Size> geometry_;
   const float* u_;
   float* zeros_;
   float* v_;
   char* threads_;
 };
 
-template <const WinogradKernels& Kernels>
+template <class Size, const WinogradKernels<Size>& Kernels>
 void run(const Conv2d& op, const KernelContext& context) {
-  if (context.outputs[0].elements() > 0) Winograd(Kernels, op, context).run();
+  if (context.outputs[0].elements() > 0) Winograd<Size>(Kernels, op, context).run();
 }
 
-template <const GemmKernels& Kernels>
+template <class Size, const GemmKernels& Kernels>
 std::string pack_key(const Conv2d&, const Specs&) {
-  return "conv2d winograd, panels of " + std::to_string(Kernels.panel_columns);
+  const std::string tile = std::to_string(Size::kTile);
+  return "conv2d winograd " + tile + "x" + tile + ", panels of " + std::to_string(Kernels.panel_columns);
 }
 
-const KernelRegistration<Conv2d> winograd_row{{.variant = "winograd",
-                                               .isa = Isa::avx2,
-                                               .rank = 40,
-                                               .supports = supports,
-                                               .workspace = workspace<kGemmAvx2>,
-                                               .packed_input = In::kWeight,
-                                               .pack_key = pack_key<kGemmAvx2>,
-                                               .pack = pack<kGemmAvx2>,
-                                               .run = run<avx2::kKernels>}};
-const KernelRegistration<Conv2d> winograd_avx512_row{{.variant = "winograd_avx512",
-                                                      .isa = Isa::avx512,
-                                                      .rank = 50,
-                                                      .supports = supports,
-                                                      .workspace = workspace<kGemmAvx512>,
-                                                      .packed_input = In::kWeight,
-                                                      .pack_key = pack_key<kGemmAvx512>,
-                                                      .pack = pack<kGemmAvx512>,
-                                                      .run = run<avx512::kKernels>}};
+template <class Size, const GemmKernels& Gemm, const WinogradKernels<Size>& Kernels>
+Kernel<Conv2d> row(const char* variant, Isa isa, int rank) {
+  return {.variant = variant,
+          .isa = isa,
+          .rank = rank,
+          .supports = supports<Size>,
+          .workspace = workspace<Size, Gemm>,
+          .packed_input = In::kWeight,
+          .pack_key = pack_key<Size, Gemm>,
+          .pack = pack<Size, Gemm>,
+          .run = run<Size, Kernels>};
+}
+
+const KernelRegistration<Conv2d> rows[] = {
+    row<Size4, kGemmAvx2, avx2::kKernels<Size4>>("winograd4", Isa::avx2, 40),
+    row<Size5, kGemmAvx2, avx2::kKernels<Size5>>("winograd5", Isa::avx2, 41),
+    row<Size4, kGemmAvx512, avx512::kKernels<Size4>>("winograd4_avx512", Isa::avx512, 50),
+    row<Size5, kGemmAvx512, avx512::kKernels<Size5>>("winograd5_avx512", Isa::avx512, 51)};
 
 }  // namespace
 }  // namespace instaseg::cpu

@@ -80,7 +80,7 @@ function peak(values: Float64Array): number {
 }
 
 /**
- * Sums of small integers are exact, but not through Winograd's transforms, whose factors are thirds. Their rounding is
+ * Sums of small integers are exact, but not through Winograd's transforms, whose factors are fractions. Their rounding is
  * about 3e-6 of the largest result here; three times as much is allowed.
  */
 function tolerance(variant: string, expected: Float64Array): Tolerance {
@@ -117,7 +117,7 @@ const CASES: readonly Case[] = [
   ['depthwise with multiplier 2', [1, 7, 5, 6], 12, [3, 3], { padding: [1, 1], groups: 6 }],
 ];
 
-/** Enough channels and tiles of 4x4 pixels for Winograd, with sizes and channels around what it works in. */
+/** Enough channels and pixels for Winograd, with sizes and channels around what its two tile sizes work in. */
 const WINOGRAD_CASES: readonly Case[] = [
   ['16x16 pixels', [1, 16, 16, 32], 32, [3, 3], { padding: [1, 1] }],
   ['13x14 pixels, odd channels', [2, 13, 14, 33], 47, [3, 3], { padding: [1, 1] }],
@@ -125,6 +125,12 @@ const WINOGRAD_CASES: readonly Case[] = [
   ['padding 2 and 0', [1, 14, 16, 32], 32, [3, 3], { padding: [2, 0] }],
   ['padding wider than a tile', [1, 5, 6, 32], 36, [3, 3], { padding: [9, 7] }],
   ['more channels than a slice', [1, 13, 13, 260], 32, [3, 3], { padding: [1, 1] }],
+  ['12 outputs', [1, 14, 13, 32], 12, [3, 3], { padding: [1, 1] }],
+  ['27 outputs', [1, 15, 16, 34], 27, [3, 3], { padding: [1, 1] }],
+  ['14x14 pixels', [3, 14, 14, 33], 33, [3, 3], { padding: [1, 1] }],
+  ['15 rows of one pixel more than tiles', [1, 15, 16, 48], 31, [3, 3], { padding: [1, 1] }],
+  ['10x25 pixels, 96 outputs', [1, 10, 25, 37], 96, [3, 3], { padding: [1, 1] }],
+  ['17x19 pixels, more channels than a slice', [1, 17, 19, 300], 12, [3, 3], {}],
   ['more tiles than a block', [1, 33, 37, 32], 32, [3, 3], { padding: [1, 1] }],
 ];
 
@@ -150,24 +156,47 @@ test('conv2d takes Winograd by the shape of one image, or by the regions of one 
 
 async function takesWinogradByShape(t: ExecutionContext, isa: 'avx2' | 'avx512'): Promise<void> {
   const device = await Device.open('cpu', { threads: 1, isa });
-  const winograd = isa === 'avx2' ? 'winograd' : 'winograd_avx512';
+  const suffix = isa === 'avx2' ? '' : '_avx512';
+  const [four, five] = [`winograd4${suffix}`, `winograd5${suffix}`];
   const variant = async (shape: readonly number[], channels: number, options: Conv2dOptions): Promise<string> => {
     const weight = Tensor.zeros([channels, shape[3]!, 3, 3]);
     return (await convolve(device, Tensor.zeros(shape), weight, { padding: 1, ...options })).variant;
   };
-  t.is(await variant([1, 16, 16, 32], 32, {}), winograd);
+  t.is(await variant([1, 16, 16, 32], 32, {}), four);
   t.is(await variant([1, 16, 16, 31], 32, {}), isa);
-  t.is(await variant([1, 16, 16, 32], 31, {}), isa);
+  t.is(await variant([1, 16, 16, 32], 12, {}), four);
+  t.is(await variant([1, 16, 16, 32], 11, {}), isa);
   t.is(await variant([1, 16, 16, 32], 32, { stride: 2 }), isa);
   t.is(await variant([1, 16, 16, 32], 32, { dilation: [1, 2] }), isa);
   t.is(await variant([1, 12, 12, 32], 32, {}), isa);
   t.is(await variant([9, 12, 12, 32], 32, {}), isa);
+  t.is(await variant([1, 14, 14, 32], 32, {}), five);
+  t.is(await variant([9, 14, 14, 32], 32, {}), five);
+  t.is(await variant([1, 18, 18, 32], 32, {}), four);
+  t.is(await variant([1, 35, 35, 32], 32, {}), five);
   t.is(await variant([16, 2, 2, 32], 32, { counts: Tensor.zeros([1], 'i32') }), isa);
-  const regions = (images: number): Promise<string> =>
-    variant([images * 4, 7, 7, 32], 32, { counts: Tensor.zeros([images], 'i32') });
-  t.deepEqual([await regions(1), await regions(2)], [winograd, winograd]);
+  const regions = async (images: number, each: number, size: number): Promise<string> =>
+    variant([images * each, size, size, 32], 32, { counts: Tensor.zeros([images], 'i32') });
+  t.deepEqual([await regions(1, 4, 7), await regions(2, 4, 7)], [four, four]);
+  t.deepEqual([await regions(1, 9, 5), await regions(2, 9, 5)], [five, five]);
   await device.dispose();
 }
+
+forEachVariant(test, 'conv2d', 'errs by less than 1e-5 of the result', async (t, device) => {
+  // The policy for an op in f32, in the relative L2 norm; TF32 keeps 11 bits. Random signs are the hardest case: results
+  // are small beside what is summed.
+  for (const size of [15, 16]) {
+    const input = randomTensor(1, [1, size, size, 512]);
+    const weight = randomTensor(2, [12, 512, 3, 3]);
+    const geometry: Geometry = { ...PLAIN, padding: [1, 1] };
+    const expected = expectedConvolution(input, weight, geometry).data;
+    const { output, variant } = await convolve(device, input, weight, geometry);
+    const square = (sum: number, value: number): number => sum + value * value;
+    const error = expected.map((value, i) => output.data[i]! - value).reduce(square, 0);
+    const relative = Math.sqrt(error / expected.reduce(square, 0));
+    t.true(relative < (variant === 'tf32' ? 2 ** -10 : 1e-5), `${variant}, ${size} pixels: ${relative}`);
+  }
+});
 
 forEachVariant(test, 'conv2d', 'applies scale, bias, residual and activation', async (t, device, variant) => {
   const activations = {
@@ -268,8 +297,8 @@ forEachVariant(test, 'conv2d', 'keeps NaN and infinity where they belong', async
     bad.data[(6 * 13 + 2) * channels + 1] = NaN;
     bad.data[(1 * 13 + 9) * channels] = Infinity;
     const { output, variant } = await convolve(device, bad, weight, options);
-    // A value that is not finite spoils the 4x4 tiles of Winograd that read it, and nothing beyond.
-    const reach = variant.startsWith('winograd') ? 4 : 1;
+    // A value that is not finite spoils the tiles of Winograd that read it, of 4x4 or 5x5 pixels, and nothing beyond.
+    const reach = Number(/^winograd(\d)/.exec(variant)?.[1] ?? 1);
     for (let y = 0; y < 13; y += 1) {
       for (let x = 0; x < 13; x += 1) {
         for (let c = 0; c < channels; c += 1) {
@@ -317,6 +346,7 @@ test('conv2d gives the same bits for any thread count and for an image alone or 
       [40, 40, 3, 40, 6],
       [40, 33, 3, 1, 13],
       [32, 32, 3, 1, 58],
+      [32, 96, 3, 1, 16],
     ] as const) {
       if (variant === 'reference' && size > 20) continue; // plain loops: the small ones tell the same
       const options = { padding: (kernel - 1) / 2, groups, activation: 'sigmoid' } as const;
