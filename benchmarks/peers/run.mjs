@@ -103,11 +103,14 @@ function sidesOf(section, threads) {
 
 const { machineInfo, provenance } = require('../../dist/src/bench/machine.js');
 const machine = machineInfo();
+const origin = await provenance();
+origin.warnings.forEach((warning) => say(`warning: ${warning}`));
+if (flags.report && origin.warnings.length > 0) usage('--report is for a build of what git has');
 const sections = flags.section ? [flags.section] : machine.isa === 'avx512' ? ['machine', 'avx2'] : ['machine'];
 const threads = Number(flags.threads ?? require('../../dist/src/index.js').listDevices()[0].threads);
 const report = {
   title: 'instaseg against its peers: milliseconds (minimum), ratio = peer / ours; above 1 instaseg is faster',
-  ...(await provenance()),
+  ...origin,
   machine,
   threads,
   sections: [],
