@@ -99,8 +99,9 @@ INSTASEG_LEVEL void rows_left(const PanelCall& call, int64_t row, const ColumnMa
 /// Fetches the share of call.later that falls to the tile at `row` of tiles of `tile_rows`. (Always inline: GCC drops
 /// calls of functions that only fetch.)
 INSTASEG_LEVEL INSTASEG_INLINE void fetch_later(const PanelCall& call, int64_t row, int64_t tile_rows) {
-  const int64_t tiles = (call.rows + tile_rows - 1) / tile_rows;
   for (const std::span<const float> later : call.later) {
+    if (later.empty()) continue;
+    const int64_t tiles = (call.rows + tile_rows - 1) / tile_rows;
     const int64_t lines = std::ssize(later) / kLine;
     const int64_t last = lines * (row / tile_rows + 1) / tiles;
     for (int64_t line = lines * (row / tile_rows) / tiles; line < last; ++line) {
