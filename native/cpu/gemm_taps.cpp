@@ -14,7 +14,7 @@ constexpr int64_t kSlice = 512;
 // Floats of the output that a block of rows covers, where that leaves enough rows: together with the residual they wait
 // in the L2 cache.
 constexpr int64_t kBlockOutput = 48 << 10;
-constexpr int64_t kLeastRowBlock = 48;
+constexpr int64_t kLeastRowBlock = 60;
 // Rows of a unit at most.
 constexpr int64_t kMostUnitRows = 8 * kRowBlock;
 // What storing an element costs, and gathering a row for columns, beside their multiply-adds.
