@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "cpu/gemm.h"
+#include "cpu/gemm_units.h"
 
 namespace instaseg::cpu {
 namespace {
@@ -90,31 +91,12 @@ void reference(const DeformConv2d& op, const KernelContext& context) {
   }
 }
 
-// Output pixels of a unit of work.
-constexpr int64_t kRowBlock = 96;
 // Values of k in a slice: their weights for 16 output channels (16 KiB) stay in the L1 cache, and their samples in L2.
 constexpr int64_t kSlice = 256;
 // Values of k that small groups of channels share, so that sampling has enough channels to be vectorised over.
 constexpr int64_t kGroupedSlice = 512;
-constexpr int64_t kUnitsPerThread = 8;
-// Floats of a cache line.
-constexpr int64_t kLine = 16;
-// A unit samples its pixels anew, so it should have this many output channels to pay for it.
-constexpr int64_t kWorthwhileColumns = 128;
-
-size_t aligned(size_t bytes) { return (bytes + 63) / 64 * 64; }
-int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
-
-/// `count` items in blocks of equal size (but the last), at most `limit` each.
-struct Split {
-  int64_t size;
-  int64_t blocks;
-  Split(int64_t count, int64_t limit, int64_t multiple = 1) {
-    const int64_t wanted = std::max<int64_t>(divide_up(count, limit), 1);
-    size = std::max<int64_t>(divide_up(divide_up(count, wanted), multiple) * multiple, 1);
-    blocks = divide_up(count, size);
-  }
-};
+// What placing and sampling a pixel costs, as a number of output channels.
+constexpr double kColumnsToSample = 24;
 
 /// Where one tap falls for one offset group: pixels (or zeros) and weights. The weight of zeros is 0.
 struct Sample {
@@ -255,10 +237,22 @@ class Runner {
 
   void run() {
     std::memset(context_.workspace, 0, layout_.zero_bytes());
-    plan_units();
-    context_.parallel_for(row_blocks_ * parts_, 1, [&](int64_t begin, int64_t end, int thread) {
-      // Blocks vary before parts, so that weights too large for the caches are read once.
-      for (int64_t unit = begin; unit < end; ++unit) run_unit(unit % row_blocks_, unit / row_blocks_, thread);
+    const int64_t pieces = bundles_ > 1 ? bundles_ : panels_;
+    const int64_t piece_panels = bundles_ > 1 ? panels_ * layout_.groups_together : 1;
+    const UnitPlan plan = plan_units({.rows = rows_,
+                                      .tile_rows = kernels_.tile_rows,
+                                      .most_rows = kRowBlock,
+                                      .pieces = pieces,
+                                      .piece_columns = static_cast<double>(piece_panels * kernels_.panel_columns),
+                                      .depth = static_cast<double>(layout_.taps * layout_.group_channels),
+                                      .columns_to_gather = kColumnsToSample,
+                                      .threads = context_.pool.threads()});
+    // Blocks vary before pieces, so that weights too large for the caches are read once.
+    context_.parallel_for(plan.rows.blocks * plan.pieces.blocks, 1, [&](int64_t unit, int64_t, int thread) {
+      const int64_t row = unit % plan.rows.blocks * plan.rows.size;
+      const int64_t piece = unit / plan.rows.blocks * plan.pieces.size;
+      run_unit(row, std::min(plan.rows.size, rows_ - row), piece, std::min(piece + plan.pieces.size, pieces),
+               scratch(thread));
     });
   }
 
@@ -270,28 +264,6 @@ class Runner {
     int64_t* c_rows;
     float* mask;
   };
-
-  // A unit is a block of rows and a part of the output channels: of the bundles of groups where there are several, else
-  // of the panels.
-  void plan_units() {
-    const int64_t pieces = bundles_ > 1 ? bundles_ : panels_;
-    const int64_t worthwhile = bundles_ > 1 ? 1 : kWorthwhileColumns / kernels_.panel_columns;
-    int64_t rows = kRowBlock;
-    int64_t columns = pieces;
-    const auto enough = [&] {
-      return divide_up(rows_, rows) * divide_up(pieces, columns) >= kUnitsPerThread * context_.pool.threads();
-    };
-    if (!enough()) rows = kRowBlock / 2;
-    while (!enough() && columns >= 2 * worthwhile) columns = divide_up(columns, 2);
-    if (!enough()) rows = kRowBlock / 4;
-    while (!enough() && columns > 1) columns = divide_up(columns, 2);
-    const Split row_split(rows_, rows, kernels_.tile_rows);
-    block_rows_ = row_split.size;
-    row_blocks_ = row_split.blocks;
-    const Split column_split(pieces, columns);
-    part_pieces_ = column_split.size;
-    parts_ = column_split.blocks;
-  }
 
   Scratch scratch(int thread) const {
     char* base = context_.workspace + layout_.zero_bytes() + layout_.thread_bytes() * static_cast<size_t>(thread);
@@ -365,10 +337,9 @@ class Runner {
     }
   }
 
-  void run_unit(int64_t block, int64_t part, int thread) const {
-    const Scratch memory = scratch(thread);
-    const int64_t begin = block * block_rows_;
-    const int64_t rows = std::min(block_rows_, rows_ - begin);
+  // Rows [begin, begin + rows) times pieces of the output channels: bundles of groups where there are several, else
+  // panels.
+  void run_unit(int64_t begin, int64_t rows, int64_t first, int64_t last, const Scratch& memory) const {
     place_rows(begin, rows, memory);
     for (int64_t row = 0; row < rows; ++row) {
       memory.c_rows[row] = (begin + row) * y_[3];
@@ -376,11 +347,9 @@ class Runner {
         memory.pointers[tap * rows + row] = memory.columns + row * layout_.stride + tap * layout_.slice_channels;
       }
     }
-    const int64_t first = part * part_pieces_;
     if (bundles_ == 1) {
-      run_bundle(0, first, std::min(first + part_pieces_, panels_), rows, memory);
+      run_bundle(0, first, last, rows, memory);
     } else {
-      const int64_t last = std::min(first + part_pieces_, bundles_);
       for (int64_t bundle = first; bundle < last; ++bundle) run_bundle(bundle, 0, panels_, rows, memory);
     }
   }
@@ -470,10 +439,6 @@ class Runner {
   const int64_t group_columns_;
   const int64_t panels_;
   const int64_t bundles_;
-  int64_t block_rows_ = 0;
-  int64_t row_blocks_ = 0;
-  int64_t part_pieces_ = 0;
-  int64_t parts_ = 0;
 };
 
 template <const GemmKernels& Kernels>

@@ -59,6 +59,8 @@ struct PanelCall {
   const float* b = nullptr;
   /// What the next calls read: fetched into the L2 cache meanwhile. Empty where nothing is known.
   std::span<const float> next_b, next_a;
+  /// What later calls read or write in main memory: fetched into the L2 cache too, a few lines before each tile.
+  std::span<const float> later[3] = {};
   /// Row r starts at c + c_rows[r]; `columns` (1 to panel_columns) of the panel are stored.
   float* c = nullptr;
   const int64_t* c_rows = nullptr;

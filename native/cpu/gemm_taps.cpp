@@ -3,20 +3,23 @@
 #include <algorithm>
 #include <cstring>
 
+#include "cpu/gemm_units.h"
+
 namespace instaseg::cpu {
 namespace {
 
-// Rows of a unit of work: its slice of the input stays in the L2 cache while all panels pass over it.
-constexpr int64_t kRowBlock = 96;
-// Values of k in a slice: their weights (16 KiB of a panel, 32 with AVX-512) stay in the L1 cache while all rows pass
-// over them.
-constexpr int64_t kSlice = 256;
-// A unit's multiply-adds: few enough for a prompt cancellation, enough to pay for its pointers.
-constexpr double kLargestUnit = 1.2e8;
-constexpr double kSmallestUnit = 2e6;
-constexpr int64_t kUnitsPerThread = 16;
-
-size_t aligned(size_t bytes) { return (bytes + 63) / 64 * 64; }
+// Values of k in a slice: their weights (32 KiB of a panel, 64 with AVX-512) come from the L1 and L2 caches while all
+// rows pass over them.
+constexpr int64_t kSlice = 512;
+// Floats of the output that a block of rows covers, where that leaves enough rows: together with the residual they wait
+// in the L2 cache.
+constexpr int64_t kBlockOutput = 48 << 10;
+constexpr int64_t kLeastRowBlock = 60;
+// Rows of a unit at most.
+constexpr int64_t kMostUnitRows = 8 * kRowBlock;
+// What storing an element costs, and gathering a row for columns, beside their multiply-adds.
+constexpr int64_t kStoring = 16;
+constexpr double kColumnsToGather = 64;
 
 /// Zeros that stand for pixels outside the image: the channels of all groups.
 size_t zero_bytes(int64_t run, int64_t groups) { return aligned(sizeof(float) * run * groups); }
@@ -34,19 +37,6 @@ struct Scratch {
   }
   static size_t bytes(int64_t taps, int64_t tap_pixels, int64_t run) {
     return pointer_bytes(taps) + row_bytes() + edge_bytes(taps, tap_pixels, run);
-  }
-};
-
-int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
-
-/// `count` items in blocks of equal size, at most `limit` each.
-struct Split {
-  int64_t size;
-  int64_t blocks;
-  Split(int64_t count, int64_t limit, int64_t multiple = 1) {
-    const int64_t wanted = std::max<int64_t>(divide_up(count, limit), 1);
-    size = std::max<int64_t>(divide_up(divide_up(count, wanted), multiple) * multiple, 1);
-    blocks = divide_up(count, size);
   }
 };
 
@@ -92,61 +82,39 @@ class Runner {
     const int64_t panels = kernels_.panel_count(conv_.group_columns());
     if (most_rows_ == 0 || panels == 0) return;
     std::memset(context_.workspace, 0, zero_bytes(run_, conv_.groups));
-    plan_units(panels);
+    const auto phases = static_cast<int64_t>(conv_.phases.size());
+    const UnitPlan plan = plan_units({.copies = phases,
+                                      .rows = most_rows_,
+                                      .tile_rows = kernels_.tile_rows,
+                                      .most_rows = kMostUnitRows,
+                                      .pieces = conv_.groups * panels,
+                                      .piece_columns = static_cast<double>(kernels_.panel_columns),
+                                      .depth = static_cast<double>(most_taps_ * run_ + kStoring),
+                                      .columns_to_gather = kColumnsToGather,
+                                      .threads = context_.pool.threads()});
     // Rows vary before columns, so that a chunk of weights too large for the caches is read once; phases vary first,
     // since they share their input.
-    const auto phases = static_cast<int64_t>(conv_.phases.size());
-    const int64_t units = group_chunks_ * column_chunks_ * row_blocks_ * phases;
-    context_.parallel_for(units, 1, [&](int64_t begin, int64_t end, int thread) {
-      for (int64_t unit = begin; unit < end; ++unit) {
-        const int64_t phase = unit % phases;
-        const int64_t block = unit / phases % row_blocks_;
-        const int64_t chunk = unit / phases / row_blocks_ % column_chunks_;
-        const int64_t first_group = unit / phases / row_blocks_ / column_chunks_ * groups_per_chunk_;
-        const int64_t last_group = std::min(conv_.groups, first_group + groups_per_chunk_);
-        const Scratch memory = scratch(thread);
-        const TapPhase& of = conv_.phases[static_cast<size_t>(phase)];
-        const int64_t begin_row = block * rows_per_block_;
-        const int64_t end_row = std::min(begin_row + rows_per_block_, conv_.images.total() * of.size.y * of.size.x);
-        if (begin_row >= end_row) continue;
-        gather(of, begin_row, end_row - begin_row, memory);
-        for (int64_t group = first_group; group < last_group; ++group) {
-          run_unit(static_cast<size_t>(phase), group, end_row - begin_row, chunk * panels_per_chunk_,
-                   std::min(panels, (chunk + 1) * panels_per_chunk_), memory);
-        }
-      }
+    context_.parallel_for(phases * plan.rows.blocks * plan.pieces.blocks, 1, [&](int64_t unit, int64_t, int thread) {
+      const auto phase = static_cast<size_t>(unit % phases);
+      const int64_t row = unit / phases % plan.rows.blocks * plan.rows.size;
+      const int64_t piece = unit / phases / plan.rows.blocks * plan.pieces.size;
+      const Pair size = conv_.phases[phase].size;
+      run_unit(phase, {row, std::min(row + plan.rows.size, conv_.images.total() * size.y * size.x)},
+               row + context_.pool.threads() * plan.rows.size,
+               {piece, std::min(piece + plan.pieces.size, conv_.groups * panels)}, scratch(thread));
     });
   }
 
  private:
-  void plan_units(int64_t panels) {
-    const auto phases = static_cast<double>(conv_.phases.size());
-    const double panel_work = static_cast<double>(kernels_.panel_columns) * static_cast<double>(most_taps_ * run_ + 16);
-    int64_t rows = kRowBlock;
-    const auto most = static_cast<int64_t>(kLargestUnit / (panel_work * static_cast<double>(rows)));
-    int64_t columns = std::clamp<int64_t>(most, 1, panels);
-    // Groups of a unit share its pointers.
-    int64_t groups = std::clamp<int64_t>(most / columns, 1, conv_.groups);
-    const auto enough = [&] {
-      const double units = phases * static_cast<double>(divide_up(conv_.groups, groups) * divide_up(most_rows_, rows) *
-                                                        divide_up(panels, columns));
-      const double work = panel_work * static_cast<double>(std::min(rows, most_rows_) * columns * groups);
-      return units >= static_cast<double>(kUnitsPerThread * context_.pool.threads()) || work <= kSmallestUnit;
-    };
-    while (!enough() && groups > 1) groups = divide_up(groups, 2);
-    while (!enough() && columns > 4) columns = divide_up(columns, 2);
-    while (!enough() && rows > 4 * kernels_.tile_rows) rows /= 2;
-    while (!enough() && columns > 1) columns = divide_up(columns, 2);
-    const Split row_split(most_rows_, rows, kernels_.tile_rows);
-    rows_per_block_ = row_split.size;
-    row_blocks_ = row_split.blocks;
-    const Split group_split(conv_.groups, groups);
-    groups_per_chunk_ = group_split.size;
-    group_chunks_ = group_split.blocks;
-    const Split column_split(panels, columns);
-    panels_per_chunk_ = column_split.size;
-    column_chunks_ = column_split.blocks;
-  }
+  struct Range {
+    int64_t begin;
+    int64_t end;
+  };
+
+  /// Memory that later rows read and write.
+  struct Later {
+    std::span<const float> spans[3];
+  };
 
   Scratch scratch(int thread) const {
     char* base = context_.workspace + zero_bytes(run_, conv_.groups) +
@@ -172,6 +140,13 @@ class Runner {
     return copy;
   }
 
+  // Output position of the first channel of cell (y, x) of an image's grid.
+  int64_t output_position(const TapPhase& phase, int64_t image, int64_t y, int64_t x) const {
+    const int64_t output_y = phase.origin.y + y * conv_.step.y;
+    const int64_t output_x = phase.origin.x + x * conv_.step.x;
+    return ((image * conv_.output_shape[1] + output_y) * conv_.output_shape[2] + output_x) * conv_.output_shape[3];
+  }
+
   // Fills the pointers (of the first group) and output positions of rows [begin, begin + rows) of a phase.
   void gather(const TapPhase& phase, int64_t begin, int64_t rows, const Scratch& scratch) const {
     const int64_t height = conv_.input_shape[1];
@@ -190,10 +165,7 @@ class Runner {
         image = conv_.images.row(index);
         source = conv_.input + image * height * width * channels;
       }
-      const int64_t output_y = phase.origin.y + y * conv_.step.y;
-      const int64_t output_x = phase.origin.x + x * conv_.step.x;
-      scratch.c_rows[row] =
-          ((image * conv_.output_shape[1] + output_y) * conv_.output_shape[2] + output_x) * conv_.output_shape[3];
+      scratch.c_rows[row] = output_position(phase, image, y, x);
       const int64_t base_y = y * conv_.stride.y;
       const int64_t base_x = x * conv_.stride.x;
       for (int64_t tap = 0; tap < taps; ++tap) {
@@ -221,9 +193,55 @@ class Runner {
     }
   }
 
-  // One group of a unit, whose rows are gathered.
-  void run_unit(size_t phase_index, int64_t group, int64_t rows, int64_t first_panel, int64_t last_panel,
-                const Scratch& scratch) const {
+  // Rows of a phase, block by block, times pieces (panels, counted over all groups). `next_rows`: where the rows begin
+  // that this thread is likely to take afterwards.
+  void run_unit(size_t phase_index, Range rows, int64_t next_rows, Range pieces, const Scratch& scratch) const {
+    if (rows.begin >= rows.end) return;
+    const TapPhase& phase = conv_.phases[phase_index];
+    const int64_t panels = kernels_.panel_count(conv_.group_columns());
+    const int64_t columns = (pieces.end - pieces.begin) * kernels_.panel_columns;
+    const int64_t limit = std::clamp(kBlockOutput / columns, kLeastRowBlock, kRowBlock);
+    const Split blocks(rows.end - rows.begin, limit, kernels_.tile_rows);
+    for (int64_t begin = rows.begin; begin < rows.end; begin += blocks.size) {
+      const int64_t end = std::min(begin + blocks.size, rows.end);
+      gather(phase, begin, end - begin, scratch);
+      const int64_t next = end < rows.end ? end : next_rows;
+      const Later later = columns < conv_.output_shape[3] ? Later{} : later_rows(phase, next, blocks.size);
+      for (int64_t piece = pieces.begin; piece < pieces.end;) {
+        const int64_t group = piece / panels;
+        const int64_t last = std::min((group + 1) * panels, pieces.end);
+        run_block(phase_index, group, end - begin, {piece - group * panels, last - group * panels}, later, scratch);
+        piece = last;
+      }
+    }
+  }
+
+  // What rows [begin, begin + rows) read and write, where that is one piece of memory: input, output and residual.
+  Later later_rows(const TapPhase& phase, int64_t begin, int64_t rows) const {
+    Later later;
+    if (conv_.groups > 1 || conv_.step.y > 1 || conv_.step.x > 1) return later;
+    const int64_t pixels = phase.size.y * phase.size.x;
+    if (begin >= conv_.images.total() * pixels) return later;
+    // Images without work may lie between the rows: what is fetched ends with the first image.
+    const int64_t image = conv_.images.row(begin / pixels);
+    const int64_t cell = begin % pixels;
+    const int64_t position = output_position(phase, image, cell / phase.size.x, cell % phase.size.x);
+    const auto size = static_cast<size_t>(std::min(rows, pixels - cell) * conv_.output_shape[3]);
+    later.spans[0] = {conv_.output + position, size};
+    if (conv_.residual) later.spans[1] = {conv_.residual + position, size};
+    const bool same_pixels = most_taps_ == 1 && conv_.tap_pixels == 1 &&
+                             conv_.input_shape[1] == conv_.output_shape[1] &&
+                             conv_.input_shape[2] == conv_.output_shape[2];
+    if (same_pixels) {
+      const int64_t pixel = position / conv_.output_shape[3];
+      later.spans[2] = {conv_.input + pixel * run_, static_cast<size_t>(std::min(rows, pixels - cell) * run_)};
+    }
+    return later;
+  }
+
+  // Gathered rows times panels of a group.
+  void run_block(size_t phase_index, int64_t group, int64_t rows, Range panels, const Later& later,
+                 const Scratch& scratch) const {
     const TapPhase& phase = conv_.phases[phase_index];
     const int64_t depth = static_cast<int64_t>(phase.taps.size()) * run_;
     const int64_t width = kernels_.panel_columns;
@@ -237,9 +255,14 @@ class Runner {
     call.scale = scale;
     call.bias = bias;
     const auto weights = [&](const Slice& slice, int64_t panel) {
-      return phase.panels + ((group * group_panels + panel) * depth + slice.tap * run_ + slice.offset) * width;
+      const float* first =
+          phase.panels + ((group * group_panels + panel) * depth + slice.tap * run_ + slice.offset) * width;
+      return std::span<const float>(first, static_cast<size_t>(slice.taps * slice.length * width));
     };
     const std::vector<Slice>& slices = slices_[phase_index];
+    // Calls share out evenly what they fetch for later rows.
+    const auto calls = slices.size() * static_cast<size_t>(panels.end - panels.begin);
+    size_t calls_made = 0;
     for (const Slice& slice : slices) {
       call.a = scratch.pointers + slice.tap * call.a_stride;
       call.a_offset = group * conv_.group_channels() + slice.offset;
@@ -247,16 +270,15 @@ class Runner {
       call.run = slice.length;
       call.resume = &slice != &slices.front();
       call.finish = &slice == &slices.back();
-      for (int64_t panel = first_panel; panel < last_panel; ++panel) {
+      for (int64_t panel = panels.begin; panel < panels.end; ++panel) {
         const int64_t column = group * conv_.group_columns() + panel * width;
         call.columns = std::min(width, conv_.group_columns() - panel * width);
-        call.b = weights(slice, panel);
+        call.b = weights(slice, panel).data();
         call.next_b = {};
-        if (panel + 1 < last_panel) {
-          call.next_b = {weights(slice, panel + 1), static_cast<size_t>(slice.taps * slice.length * width)};
+        if (panel + 1 < panels.end) {
+          call.next_b = weights(slice, panel + 1);
         } else if (!call.finish) {
-          const Slice& next = *(&slice + 1);
-          call.next_b = {weights(next, first_panel), static_cast<size_t>(next.taps * next.length * width)};
+          call.next_b = weights(*(&slice + 1), panels.begin);
         }
         call.c = conv_.output + column;
         call.residual = conv_.residual ? conv_.residual + column : nullptr;
@@ -266,6 +288,12 @@ class Runner {
             bias[i] = conv_.bias && i < call.columns ? conv_.bias[column + i] : 0.0f;
           }
         }
+        for (size_t i = 0; i < std::size(later.spans); ++i) {
+          const size_t share = divide_up(later.spans[i].size() / kLine, calls) * kLine;
+          const size_t first = std::min(share * calls_made, later.spans[i].size());
+          call.later[i] = later.spans[i].subspan(first, std::min(share, later.spans[i].size() - first));
+        }
+        ++calls_made;
         kernels_.panel(call);
         if (call.finish && conv_.activation > Activation::relu) {
           for (int64_t row = 0; row < call.rows; ++row) {
@@ -284,12 +312,6 @@ class Runner {
   std::vector<std::vector<Slice>> slices_;
   int64_t most_taps_ = 0;
   int64_t most_rows_ = 0;
-  int64_t rows_per_block_ = 0;
-  int64_t row_blocks_ = 0;
-  int64_t panels_per_chunk_ = 0;
-  int64_t column_chunks_ = 0;
-  int64_t groups_per_chunk_ = 0;
-  int64_t group_chunks_ = 0;
 };
 
 }  // namespace

@@ -96,6 +96,20 @@ INSTASEG_LEVEL void rows_left(const PanelCall& call, int64_t row, const ColumnMa
   }
 }
 
+/// Fetches the share of call.later that falls to the tile at `row` of tiles of `tile_rows`. (Always inline: GCC drops
+/// calls of functions that only fetch.)
+INSTASEG_LEVEL INSTASEG_INLINE void fetch_later(const PanelCall& call, int64_t row, int64_t tile_rows) {
+  for (const std::span<const float> later : call.later) {
+    if (later.empty()) continue;
+    const int64_t tiles = (call.rows + tile_rows - 1) / tile_rows;
+    const int64_t lines = std::ssize(later) / kLine;
+    const int64_t last = lines * (row / tile_rows + 1) / tiles;
+    for (int64_t line = lines * (row / tile_rows) / tiles; line < last; ++line) {
+      _mm_prefetch(reinterpret_cast<const char*>(later.data() + line * kLine), _MM_HINT_T1);
+    }
+  }
+}
+
 template <int Vectors, bool Full>
 INSTASEG_LEVEL void all_rows(const PanelCall& call, const ColumnMasks& masks) {
   constexpr int kRows = Vectors == 1 ? 12 : Lanes::kTileRows;
@@ -104,10 +118,15 @@ INSTASEG_LEVEL void all_rows(const PanelCall& call, const ColumnMasks& masks) {
   const int64_t step = call.taps * call.run * kLine;
   for (const std::span<const float> next : {call.next_b, call.next_a}) {
     for (int64_t at = 0; row + kRows <= call.rows && at + step <= std::ssize(next); at += step, row += kRows) {
+      fetch_later(call, row, kRows);
       tile<kRows, Vectors, Full, true>(call, row, masks, next.data() + at);
     }
   }
-  for (; row + kRows <= call.rows; row += kRows) tile<kRows, Vectors, Full>(call, row, masks);
+  for (; row + kRows <= call.rows; row += kRows) {
+    fetch_later(call, row, kRows);
+    tile<kRows, Vectors, Full>(call, row, masks);
+  }
+  if (row < call.rows) fetch_later(call, row, kRows);
   rows_left<kRows / 2, Vectors, Full>(call, row, masks);
 }
 
