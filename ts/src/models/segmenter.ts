@@ -3,7 +3,7 @@ import { decodeImage, type DecodedImage } from '../image/decode.js';
 import type { ImageInput } from '../image/input.js';
 import { Mask } from '../masks/mask.js';
 import type { Parameters } from '../nn/parameters.js';
-import { blame, callerOf, onBehalfOf, type Caller } from '../runtime/caller.js';
+import { blame, callerOf, onBehalfOf, type Caller, doneFor } from '../runtime/caller.js';
 import type { Device, MemoryStats } from '../runtime/device.js';
 import { InstasegError } from '../runtime/errors.js';
 import { Gate } from '../runtime/gate.js';
@@ -176,8 +176,10 @@ export class InstanceSegmenter {
     options: StreamOptions,
     caller: Caller,
   ): AsyncGenerator<SegmentationResult, void, undefined> {
-    const { maxInFlight = 2, ...rest } = requireStreamOptions(options);
-    requireIterable('inputs', inputs);
+    const { maxInFlight = 2, ...rest } = doneFor(caller, () => {
+      requireIterable('inputs', inputs);
+      return requireStreamOptions(options);
+    });
     const place = this.#gate.place();
     const ahead: Promise<SegmentationResult>[] = [];
     const begin = (input: ImageInput): void => {

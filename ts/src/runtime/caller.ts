@@ -33,6 +33,16 @@ export async function onBehalfOf<T>(caller: Caller, work: Promise<T>): Promise<T
   }
 }
 
+/** The same for what is done at once. */
+export function doneFor<T>(caller: Caller, work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    blame(caller, error);
+    throw error;
+  }
+}
+
 /** Adds the caller's frames to the stack of an InstasegError that lacks them; other errors stay as they are. */
 export function blame(caller: Caller, error: unknown): void {
   if (!(error instanceof InstasegError) || error.stack === undefined) return;
