@@ -46,7 +46,7 @@ constexpr int64_t kLeastPixels = 225;
 constexpr int64_t kLeastInputs = 32;
 constexpr int64_t kLeastOutputs = 12;
 /// Reading the weights of a product takes as long as multiplying this many tiles by them.
-constexpr int64_t kWeightTiles = 10;
+constexpr int64_t kWeightTiles = 8;
 
 int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 int64_t round_up(int64_t a, int64_t multiple) { return divide_up(a, multiple) * multiple; }
