@@ -21,6 +21,7 @@
 #include <cstring>
 #include <utility>
 
+#include "cpu/gemm_units.h"
 #include "cpu/lanes.h"
 #include "cpu/rows.h"
 #include "cpu/winograd.h"
@@ -45,14 +46,13 @@ constexpr int64_t kSlice = 256;
 constexpr int64_t kLeastPixels = 225;
 constexpr int64_t kLeastInputs = 32;
 constexpr int64_t kLeastOutputs = 12;
-/// Reading the weights of a product takes as long as multiplying this many tiles by them.
+/// Reading the weights of a product takes as long as multiplying some 8 to 10 tiles by them. With 8, maps of 18x18 take
+/// the tiles of the larger maps that YOLACT's heads also see, so that their weights are packed once.
 constexpr int64_t kWeightTiles = 8;
 
-int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 int64_t round_up(int64_t a, int64_t multiple) { return divide_up(a, multiple) * multiple; }
-/// Fetches `count` floats into the L1 cache.
-void fetch(const float* values, int64_t count) {
-  constexpr int64_t kLine = 16;
+/// Fetches `count` floats into the L1 cache. (Always inline: GCC drops calls of functions that only fetch.)
+INSTASEG_INLINE void fetch(const float* values, int64_t count) {
   for (int64_t i = 0; i < count; i += kLine) _mm_prefetch(reinterpret_cast<const char*>(values + i), _MM_HINT_T0);
 }
 /// Strides that are multiples of 4096 bytes would put all planes into one set of the L1 cache.

@@ -7,6 +7,7 @@
 #include <span>
 
 #include "cpu/gemm_activation.h"
+#include "cpu/gemm_units.h"
 #include "cpu/lanes.h"
 
 namespace instaseg::cpu {

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <limits>
+#include <type_traits>
 
 namespace instaseg::cpu {
 
@@ -15,7 +16,7 @@ inline constexpr int64_t kRowBlock = 96;
 
 inline size_t aligned(size_t bytes) { return (bytes + 63) / 64 * 64; }
 template <class T>
-T divide_up(T a, T b) {
+T divide_up(T a, std::type_identity_t<T> b) {
   return (a + b - 1) / b;
 }
 

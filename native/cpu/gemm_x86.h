@@ -1,9 +1,6 @@
 // The matrix product under convolution and linear, for the level that the includer names (see lanes.h): tiles of
 // Lanes::kTileRows rows and two vectors of columns.
 
-/// Floats of a cache line.
-constexpr int64_t kLine = 16;
-
 /// The columns of a panel that exist, of each of its two vectors.
 struct ColumnMasks {
   Lanes::Mask vectors[2];

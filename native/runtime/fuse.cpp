@@ -35,8 +35,7 @@ const Epilogue* epilogue_of(const Node& node) {
 
 // Slots of batchNorm (native/ops/batch_norm.h).
 enum NormSlot { norm_input, norm_weight, norm_bias, norm_mean, norm_variance };
-// Of conv2d, selectChannel and selectConv2d.
-enum ConvSlot { conv_input, conv_weight, conv_bias, conv_scale, conv_residual, conv_counts };
+// Of selectChannel (native/ops/select_channel.h).
 enum SelectSlot { select_input, select_labels, select_counts };
 
 class Fuser {
@@ -164,20 +163,21 @@ class Fuser {
     if (next < 0 || nodes_[next].schema->name != "selectChannel" || nodes_[at].schema->name != "conv2d") return;
     const Node& conv = nodes_[at];
     const Node& select = nodes_[next];
-    const Shape& weight = graph_.spec(conv.inputs[conv_weight]).shape;
-    const Shape& input = graph_.spec(conv.inputs[conv_input]).shape;
+    const Shape& weight = graph_.spec(conv.inputs[Conv2d::kWeight]).shape;
+    const Shape& input = graph_.spec(conv.inputs[Conv2d::kInput]).shape;
     const Shape& output = graph_.spec(conv.outputs[0]).shape;
     // A 1x1 kernel that keeps all pixels where they are: nothing but stride and padding could move them.
     const bool by_pixel = weight[1] == input[3] && weight[2] == 1 && weight[3] == 1 && moves_nothing(conv);
-    const bool whole = conv.inputs[conv_scale] == kAbsent && conv.inputs[conv_residual] == kAbsent && plain(conv);
+    const bool whole =
+        conv.inputs[Conv2d::kScale] == kAbsent && conv.inputs[Conv2d::kResidual] == kAbsent && plain(conv);
     if (!by_pixel || !whole || output[0] != input[0] || conv.outputs[0] != select.inputs[select_input] ||
-        conv.inputs[conv_counts] != select.inputs[select_counts]) {
+        conv.inputs[Conv2d::kCounts] != select.inputs[select_counts]) {
       return;
     }
     Node fused{.schema = &Registry::instance().op("selectConv2d"),
                .attributes = select.attributes,
-               .inputs = {conv.inputs[conv_input], conv.inputs[conv_weight], select.inputs[select_labels],
-                          conv.inputs[conv_bias], conv.inputs[conv_counts]},
+               .inputs = {conv.inputs[Conv2d::kInput], conv.inputs[Conv2d::kWeight], select.inputs[select_labels],
+                          conv.inputs[Conv2d::kBias], conv.inputs[Conv2d::kCounts]},
                .outputs = conv.outputs,
                .label = conv.label};
     Graph::parse(fused);

@@ -29,6 +29,28 @@ export interface ChannelPart {
 /** Multiply-adds that a scalar kernel does in well under a second. */
 const SCALAR_BUDGET = 5e8;
 
+/** A layer with weights: `call` makes its record of them; `axis` of the weight is that of the output channels. */
+interface Layer {
+  readonly call: (weight: Tensor, bias: Tensor) => OpCase['record'];
+  readonly weight: Tensor<Float32Array>;
+  readonly bias: Tensor<Float32Array>;
+  /** Of the call that computes `channels` only. */
+  readonly inputs: readonly Tensor[];
+  readonly channels: readonly number[] | undefined;
+  readonly of: number;
+  readonly axis?: number;
+}
+
+/** The layer whole, and where channels are chosen, the layer with these alone. */
+function sampled({ call, weight, bias, inputs, channels, of, axis = 0 }: Layer): Pick<OpCase, 'record' | 'part'> {
+  const record = call(weight, bias);
+  if (!channels) return { record };
+  return {
+    record,
+    part: { channels, of, inputs, record: call(take(weight, axis, channels), take(bias, 0, channels)) },
+  };
+}
+
 /** Reads and checks the values of a case; what it returns makes the inputs, which takes time and memory. */
 type Maker = (reader: ShapeReader) => () => Omit<OpCase, 'shape'>;
 
@@ -101,18 +123,11 @@ const conv2d: Maker = (reader) => {
       ([x, add]: readonly TensorLike[]): SymbolicTensor =>
         ops.conv2d(x!, w, { ...options, bias: b, residual: add });
     const inputs = [noise(input, 1), ...(residual === 1 ? [noise(output, 4)] : [])];
+    const ofPart = channels ? [inputs[0]!, ...inputs.slice(1).map((tensor) => take(tensor, 3, channels))] : inputs;
     return {
       inputs,
       features: inputs.map((_, i) => i),
-      record: call(weight, bias),
-      ...(channels && {
-        part: {
-          channels,
-          of: outputs,
-          inputs: [inputs[0]!, ...inputs.slice(1).map((tensor) => take(tensor, 3, channels))],
-          record: call(take(weight, 0, channels), take(bias, 0, channels)),
-        },
-      }),
+      ...sampled({ call, weight, bias, inputs: ofPart, channels, of: outputs }),
     };
   };
 };
@@ -134,10 +149,7 @@ const deformConv2d: Maker = (reader) => {
     return {
       inputs,
       features: [0],
-      record: call(weight, bias),
-      ...(channels && {
-        part: { channels, of: outputs, inputs, record: call(take(weight, 0, channels), take(bias, 0, channels)) },
-      }),
+      ...sampled({ call, weight, bias, inputs, channels, of: outputs }),
     };
   };
 };
@@ -161,10 +173,7 @@ const convTranspose2d: Maker = (reader) => {
     return {
       inputs,
       features: [0],
-      record: call(weight, bias),
-      ...(channels && {
-        part: { channels, of: outputs, inputs, record: call(take(weight, 1, channels), take(bias, 0, channels)) },
-      }),
+      ...sampled({ call, weight, bias, inputs, channels, of: outputs, axis: 1 }),
     };
   };
 };
@@ -185,10 +194,7 @@ const linear: Maker = (reader) => {
     return {
       inputs,
       features: [0],
-      record: call(weight, bias),
-      ...(channels && {
-        part: { channels, of: outputs, inputs, record: call(take(weight, 0, channels), take(bias, 0, channels)) },
-      }),
+      ...sampled({ call, weight, bias, inputs, channels, of: outputs }),
     };
   };
 };
